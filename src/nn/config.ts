@@ -1,0 +1,52 @@
+// What a decoder-only Transformer is made of, in one plain object that knows no file format. GPT-2 (layer
+// norm, learned positions, plain MLP) and Llama (RMS norm, rotary positions, gated MLP, grouped-query heads)
+// are two settings of it. Letters used beside the sizes: V vocabulary, D hidden, L layers, H heads,
+// G key-value heads, d head width, F width of the MLP, T positions.
+
+/** Activations of the MLP: `gelu` is the erf form, `geluTanh` the tanh approximation of GPT-2. */
+export type Activation = "gelu" | "geluTanh" | "silu" | "relu";
+
+/** The sizes and options of a decoder-only Transformer. */
+export interface ModelConfig {
+  /** The family whose parameter names the model uses: `gpt2`, or `llama`, `mistral`, `qwen2`. */
+  readonly modelType: string;
+  /** V: tokens in the vocabulary. */
+  readonly vocabSize: number;
+  /** D: width of the residual stream. */
+  readonly hiddenSize: number;
+  /** L: blocks. */
+  readonly layers: number;
+  /** H: query heads. */
+  readonly heads: number;
+  /** G: key and value heads; divides `heads`. */
+  readonly kvHeads: number;
+  /** d: width of one head; even with rotary positions. */
+  readonly headDim: number;
+  /** F: width inside the MLP. */
+  readonly intermediateSize: number;
+  /** T: the longest sequence the model can see. */
+  readonly maxPositions: number;
+  /** Layer norm (with weight and bias) or RMS norm (weight only). */
+  readonly norm: "layer" | "rms";
+  /** Added under the square root of the norm. */
+  readonly normEps: number;
+  readonly activation: Activation;
+  /** True: `down(act(gate(x)) * up(x))`; false: `down(act(up(x)))`. */
+  readonly gated: boolean;
+  /** A learned table `[T, D]`, or rotary embedding of queries and keys. */
+  readonly positions: "learned" | "rope";
+  /** Base of the rotary frequencies; without meaning for learned positions. */
+  readonly ropeTheta: number;
+  /** Pairs (i, i + d/2) as in Hugging Face files, or (2i, 2i + 1) as in llama2.c. */
+  readonly ropeStyle: "half" | "interleaved";
+  /** Which projections of the attention have a bias. */
+  readonly attentionBias: { readonly qkv: boolean; readonly out: boolean };
+  /** Whether the projections of the MLP have a bias. */
+  readonly mlpBias: boolean;
+  /** The output head is the token embedding. */
+  readonly tieWordEmbeddings: boolean;
+  /** The token that begins a text, if the model has one. */
+  readonly bosTokenId: number | null;
+  /** The tokens that end a text; may be empty. */
+  readonly eosTokenId: readonly number[];
+}
