@@ -1,0 +1,224 @@
+// The matrix product and its low-rank companion, blocked as in Goto & van de Geijn, "Anatomy of
+// High-Performance Matrix Multiplication", 2008, and BLIS:
+//   gemm          C [M, N] = or += A [M, K] · B [K, N]
+//   gemmLowRank   C = or += A·B, then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
+//                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
+// Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
+import { gemv } from "./gemv";
+import { addressB, packA, packB } from "./pack";
+import { A_ROWS, B_PANELS, B_PANELS_T, B_ROWS, Blocks, MC, MR, NC, NR, Split } from "./policy";
+import { tile } from "./tile";
+
+/** Bytes of scratch that `gemm` needs for all threads together. */
+export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32): usize {
+  return gemmLowRankScratch(m, n, k, bLayout, 0, threads);
+}
+
+/** Bytes of scratch that `gemmLowRank` needs for all threads together. */
+export function gemmLowRankScratch(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
+  return <usize>threads * Scratch.size(m, n, k, bLayout, r, threads);
+}
+
+/**
+ * One thread's scratch: | one tile, 128 bytes | A block | B block | t block | Bt block |.
+ * Blocks are as large as the largest slice of a thread needs, and whole cache lines.
+ */
+class Scratch {
+  // @ts-ignore: decorator
+  @inline
+  static rows(m: i32, n: i32, threads: i32): i32 {
+    const panels = (m + MR - 1) / MR;
+    return min(MC, (Split.byRows(m, n) ? (panels + threads - 1) / threads : panels) * MR);
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static columns(m: i32, n: i32, threads: i32): i32 {
+    const panels = (n + NR - 1) / NR;
+    return min(NC, (Split.byRows(m, n) ? panels : (panels + threads - 1) / threads) * NR);
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static bytes(floats: i32): usize {
+    return (((<usize>floats) << 2) + 63) & ~(<usize>63);
+  }
+
+  static size(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
+    const rows = Scratch.rows(m, n, threads);
+    const columns = Scratch.columns(m, n, threads);
+    const kc = min(k, Blocks.kc());
+    const own = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
+    return 128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r);
+  }
+}
+
+/** C [m, n] = or += A · B; layouts and leading dimensions as in policy.ts, strides in elements. */
+export function gemm(
+  m: i32, n: i32, k: i32,
+  a: usize, aLayout: i32, lda: i32,
+  b: usize, bLayout: i32, ldb: i32,
+  c: usize, ldc: i32,
+  accumulate: bool,
+  scratch: usize, thread: i32, threads: i32,
+): void {
+  gemmLowRank(
+    m, n, k, a, aLayout, lda, b, bLayout, ldb, c, ldc, accumulate, 0, 0, 0, 0, 0, 0, 0, scratch, thread, threads,
+  );
+}
+
+/**
+ * C [m, n] = or += A · B, then + bias [n] (none if 0), then + t [m, r] · Bt (none if r = 0).
+ * t is row-major with leading dimension ldt; Bt is B_COLS (stored [n, r]) or B_ROWS (stored [r, n]).
+ */
+export function gemmLowRank(
+  m: i32, n: i32, k: i32,
+  a: usize, aLayout: i32, lda: i32,
+  b: usize, bLayout: i32, ldb: i32,
+  c: usize, ldc: i32,
+  accumulate: bool,
+  bias: usize,
+  r: i32, t: usize, ldt: i32, bt: usize, btLayout: i32, ldbt: i32,
+  scratch: usize, thread: i32, threads: i32,
+): void {
+  scratch += <usize>thread * Scratch.size(m, n, k, bLayout, r, threads);
+  if (bLayout == B_PANELS) ldb = k;
+  else if (bLayout == B_PANELS_T) ldb = n;
+
+  let m0 = 0;
+  let m1 = m;
+  let n0 = 0;
+  let n1 = n;
+  if (Split.byRows(m, n)) {
+    const panels = (m + MR - 1) / MR;
+    m0 = Split.first(panels, thread, threads) * MR;
+    m1 = min(m, Split.first(panels, thread + 1, threads) * MR);
+  } else {
+    const panels = (n + NR - 1) / NR;
+    n0 = Split.first(panels, thread, threads) * NR;
+    n1 = min(n, Split.first(panels, thread + 1, threads) * NR);
+  }
+  if (m0 >= m1 || n0 >= n1) return;
+
+  const cStep = (<usize>ldc) << 2;
+  c += <usize>m0 * cStep + ((<usize>n0) << 2);
+  if (bias != 0) bias += (<usize>n0) << 2;
+  a += (aLayout == A_ROWS ? <usize>m0 * <usize>lda : <usize>m0) << 2;
+  b = addressB(b, bLayout, ldb, 0, n0);
+  t += (<usize>m0 * <usize>ldt) << 2;
+  bt = addressB(bt, btLayout, ldbt, 0, n0);
+  m = m1 - m0;
+  n = n1 - n0;
+
+  if (k == 0 && !accumulate) {
+    for (let i = 0; i < m; i++) memory.fill(c + <usize>i * cStep, 0, (<usize>n) << 2);
+    accumulate = true;
+  }
+  if (m <= 3 && bLayout != B_PANELS_T) {
+    const xRow = (aLayout == A_ROWS ? <usize>lda : 1) << 2;
+    const xStep = (aLayout == A_ROWS ? 1 : <usize>lda) << 2;
+    if (k > 0) gemv(m, n, k, Blocks.kc(), a, xRow, xStep, b, bLayout, ldb, c, cStep, accumulate, scratch);
+    if (bias != 0) addBias(m, n, bias, c, cStep);
+    if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
+    return;
+  }
+  blocked(m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+}
+
+/** The three loops over blocks; all pointers are at this thread's slice. */
+function blocked(
+  m: i32, n: i32, k: i32,
+  a: usize, aLayout: i32, lda: i32,
+  b: usize, bLayout: i32, ldb: i32,
+  c: usize, cStep: usize,
+  accumulate: bool,
+  bias: usize,
+  r: i32, t: usize, ldt: i32, bt: usize, btLayout: i32, ldbt: i32,
+  scratch: usize,
+): void {
+  const kcMost = min(k, Blocks.kc());
+  const mcMost = min(MC, Blocks.roundUp(m, MR));
+  const ncMost = min(NC, Blocks.roundUp(n, NR));
+  const aBlock = scratch + 128;
+  const bBlock = aBlock + Scratch.bytes(mcMost * kcMost);
+  const tBlock = bBlock + (bLayout == B_PANELS ? 0 : Scratch.bytes(ncMost * kcMost));
+  const btBlock = tBlock + Scratch.bytes(mcMost * r);
+
+  for (let n0 = 0; n0 < n; n0 += NC) {
+    const nc = min(NC, n - n0);
+    if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
+    let k0 = 0;
+    do {
+      const kc = min(kcMost, k - k0);
+      const last = k0 + kc >= k;
+      let bPanels = addressB(b, bLayout, ldb, k0, n0);
+      let bPanel = (<usize>ldb) << 5;
+      if (bLayout != B_PANELS) {
+        packB(bBlock, bPanels, bLayout, ldb, kc, nc);
+        bPanels = bBlock;
+        bPanel = (<usize>kc) << 5;
+      }
+      for (let m0 = 0; m0 < m; m0 += MC) {
+        const mc = min(MC, m - m0);
+        const from = aLayout == A_ROWS ? <usize>m0 * <usize>lda + <usize>k0 : <usize>k0 * <usize>lda + <usize>m0;
+        packA(aBlock, a + (from << 2), aLayout, lda, mc, kc);
+        if (last && r > 0) packA(tBlock, t + ((<usize>m0 * <usize>ldt) << 2), A_ROWS, ldt, mc, r);
+        const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
+        block(
+          mc, nc, kc, aBlock, bPanels, bPanel, at, cStep, accumulate || k0 > 0,
+          last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0, tBlock, btBlock, scratch,
+        );
+      }
+      k0 += kc;
+    } while (k0 < k);
+  }
+}
+
+/** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
+function block(
+  mc: i32, nc: i32, kc: i32,
+  a: usize, b: usize, bPanel: usize,
+  c: usize, cStep: usize,
+  accumulate: bool,
+  bias: usize,
+  r: i32, t: usize, bt: usize,
+  sums: usize,
+): void {
+  const aPanel = (<usize>kc) << 4;
+  const tPanel = (<usize>r) << 4;
+  for (let j = 0; j < nc; j += NR) {
+    const nr = min(NR, nc - j);
+    let ai = a;
+    let ti = t;
+    let ci = c;
+    for (let i = 0; i < mc; i += MR) {
+      const mr = min(MR, mc - i);
+      if (kc > 0) tile(mr, nr, kc, ai, 16, b, 32, ci, cStep, accumulate, sums);
+      if (bias != 0) addBias(mr, nr, bias, ci, cStep);
+      if (r > 0) tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+      ai += aPanel;
+      ti += tPanel;
+      ci += cStep << 2;
+    }
+    b += bPanel;
+    bt += (<usize>r) << 5;
+    c += 32;
+    if (bias != 0) bias += 32;
+  }
+}
+
+/** C [m, n] += bias [n]. */
+function addBias(m: i32, n: i32, bias: usize, c: usize, cStep: usize): void {
+  for (let i = 0; i < m; i++) {
+    let j = 0;
+    for (; j + 4 <= n; j += 4) {
+      const at = (<usize>j) << 2;
+      v128.store(c + at, f32x4.add(v128.load(c + at), v128.load(bias + at)));
+    }
+    for (; j < n; j++) {
+      const at = (<usize>j) << 2;
+      store<f32>(c + at, load<f32>(c + at) + load<f32>(bias + at));
+    }
+    c += cStep;
+  }
+}

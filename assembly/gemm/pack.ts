@@ -1,0 +1,141 @@
+// Packing: brings a block of an operand into panels, the only form that the micro-kernel reads.
+//   A block [mc, kc] -> ceil(mc/4) panels [kc][4]        B block [kc, nc] -> ceil(nc/8) panels [kc][8]
+// Panels follow one another without a gap; lanes beyond the edge are zeros. Transposed operands are transposed
+// here, four by four in registers, so that no layout is slow. All steps and strides in this file are in bytes.
+import { A_ROWS, B_COLS, B_PANELS_T, B_ROWS, MR, NR } from "./policy";
+
+export class Transpose {
+  /** Rows r0..r3 of four floats become four columns, stored `step` bytes apart. */
+  // @ts-ignore: decorator
+  @inline
+  static store(dst: usize, step: usize, r0: v128, r1: v128, r2: v128, r3: v128): void {
+    const lo01 = v128.shuffle<f32>(r0, r1, 0, 4, 1, 5);
+    const lo23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
+    const hi01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
+    const hi23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
+    v128.store(dst, v128.shuffle<i64>(lo01, lo23, 0, 2));
+    v128.store(dst + step, v128.shuffle<i64>(lo01, lo23, 1, 3));
+    v128.store(dst + 2 * step, v128.shuffle<i64>(hi01, hi23, 0, 2));
+    v128.store(dst + 3 * step, v128.shuffle<i64>(hi01, hi23, 1, 3));
+  }
+
+  /** The 4x4 block at src (rows srcStep apart) goes transposed to dst (rows dstStep apart). */
+  // @ts-ignore: decorator
+  @inline
+  static block(dst: usize, dstStep: usize, src: usize, srcStep: usize): void {
+    Transpose.store(
+      dst,
+      dstStep,
+      v128.load(src),
+      v128.load(src + srcStep),
+      v128.load(src + 2 * srcStep),
+      v128.load(src + 3 * srcStep),
+    );
+  }
+}
+
+/** dst[p·step + i] = src[i·stride + p] for four lanes i and p < k; lanes from `rows` on are zeros. */
+export function transposeLanes(dst: usize, step: usize, src: usize, stride: usize, rows: i32, k: i32): void {
+  let p = 0;
+  if (rows >= 4) {
+    for (; p + 4 <= k; p += 4) {
+      Transpose.block(dst, step, src, stride);
+      dst += 4 * step;
+      src += 16;
+    }
+  }
+  for (; p < k; p++) {
+    for (let i = 0; i < 4; i++) {
+      store<f32>(dst + ((<usize>i) << 2), i < rows ? load<f32>(src + <usize>i * stride) : 0);
+    }
+    dst += step;
+    src += 4;
+  }
+}
+
+/** dst [k][width] = src rows `stride` bytes apart, of which the first `cols` floats are taken, then zeros. */
+function copyRows(dst: usize, width: i32, src: usize, stride: usize, cols: i32, k: i32): void {
+  if (cols == 8) {
+    for (let p = 0; p < k; p++) {
+      v128.store(dst, v128.load(src));
+      v128.store(dst, v128.load(src, 16), 16);
+      dst += 32;
+      src += stride;
+    }
+  } else if (cols == 4 && width == 4) {
+    for (let p = 0; p < k; p++) {
+      v128.store(dst, v128.load(src));
+      dst += 16;
+      src += stride;
+    }
+  } else {
+    for (let p = 0; p < k; p++) {
+      for (let i = 0; i < width; i++) {
+        store<f32>(dst + ((<usize>i) << 2), i < cols ? load<f32>(src + ((<usize>i) << 2)) : 0);
+      }
+      dst += (<usize>width) << 2;
+      src += stride;
+    }
+  }
+}
+
+/** Packs A [m, k], whose element (0, 0) is at `a`, into panels [k][4]. */
+export function packA(dst: usize, a: usize, layout: i32, lda: i32, m: i32, k: i32): void {
+  const stride = (<usize>lda) << 2;
+  for (let i = 0; i < m; i += MR) {
+    const rows = min(MR, m - i);
+    if (layout == A_ROWS) transposeLanes(dst, 16, a + <usize>i * stride, stride, rows, k);
+    else copyRows(dst, 4, a + ((<usize>i) << 2), stride, rows, k);
+    dst += (<usize>k) << 4;
+  }
+}
+
+/** Packs B [k, n], whose element (0, 0) is at `b` (see `addressB`), into panels [k][8]. */
+export function packB(dst: usize, b: usize, layout: i32, ldb: i32, k: i32, n: i32): void {
+  const stride = (<usize>ldb) << 2;
+  for (let j = 0; j < n; j += NR) {
+    const cols = min(NR, n - j);
+    if (layout == B_ROWS) {
+      copyRows(dst, 8, b + ((<usize>j) << 2), stride, cols, k);
+    } else if (layout == B_COLS) {
+      const src = b + <usize>j * stride;
+      transposeLanes(dst, 32, src, stride, cols, k);
+      transposeLanes(dst + 16, 32, src + 4 * stride, stride, cols - 4, k);
+    } else {
+      packTransposedPanel(dst, b + ((<usize>j) << 5), stride << 3, cols, k);
+    }
+    dst += (<usize>k) << 5;
+  }
+}
+
+/**
+ * One panel [k][8] out of a packed weight W [K, N] as the B of dY·W: the source panels are [N][8 of K] and
+ * `stride` bytes apart, so each holds eight steps of k as a contiguous 8x8 block to be transposed.
+ */
+function packTransposedPanel(dst: usize, src: usize, stride: usize, cols: i32, k: i32): void {
+  for (let p = 0; p < k; p += 8) {
+    const steps = min(8, k - p);
+    if (cols == 8 && steps == 8) {
+      Transpose.block(dst, 32, src, 32);
+      Transpose.block(dst + 16, 32, src + 128, 32);
+      Transpose.block(dst + 128, 32, src + 16, 32);
+      Transpose.block(dst + 144, 32, src + 144, 32);
+    } else {
+      transposeLanes(dst, 32, src, 32, cols, steps);
+      transposeLanes(dst + 16, 32, src + 128, 32, cols - 4, steps);
+    }
+    dst += 256;
+    src += stride;
+  }
+}
+
+/** Address of B's element (k0, n0); for panels k0 and n0 are multiples of 8 where they run across panels. */
+export function addressB(b: usize, layout: i32, ldb: i32, k0: i32, n0: i32): usize {
+  const k = <usize>k0;
+  const n = <usize>n0;
+  const ld = <usize>ldb;
+  if (layout == B_ROWS) return b + ((k * ld + n) << 2);
+  if (layout == B_COLS) return b + ((n * ld + k) << 2);
+  if (layout == B_PANELS_T) return b + ((k * ld + (n << 3)) << 2);
+  return b + ((n * ld + (k << 3)) << 2);
+}

@@ -1,0 +1,48 @@
+// The export table, by theme. Pointers and integers in, pointers and integers out.
+
+import { setupMemory } from "./memory";
+import { state } from "./state";
+
+// tensors and the tape
+export {
+  backward,
+  begin,
+  closeScope,
+  commit,
+  dispose,
+  dropGradient,
+  openScope,
+  replay,
+  retainGradient,
+} from "./tape";
+// memory
+export { allocate, release, trimArena } from "./memory";
+// threads
+export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./parallel";
+
+/** Prepares a fresh memory; called once, by the main instance. */
+export function setup(): void {
+  setupMemory();
+  state().gradMode = 1;
+}
+
+/** Bytes asked for by the allocation that failed last. */
+export function failedBytes(): usize {
+  return state().failedBytes;
+}
+
+/** Switches recording of gradients on or off; returns what it was. */
+export function setGradMode(on: bool): bool {
+  const s = state();
+  const before = s.gradMode != 0;
+  s.gradMode = on ? 1 : 0;
+  return before;
+}
+
+/** Sets the seed of dropout and the number of scopes opened since. */
+export function seedDropout(low: u32, high: u32, step: u32): void {
+  const s = state();
+  s.seedLow = low;
+  s.seedHigh = high;
+  s.stepCounter = step;
+}

@@ -1,0 +1,8 @@
+// The kinds of work that all threads do together (see parallel.ts). `record` is what the kind says.
+
+export const enum Job {
+  /** Run a record's op. */
+  Forward = 0,
+  /** Add a record's contributions to its sources' gradients. */
+  Backward = 1,
+}

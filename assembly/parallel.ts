@@ -1,0 +1,183 @@
+// Threads: one job at a time, its slices done by all of them, thread 0 (the one that calls) included.
+//
+//   line 0         the job: kind, record, threads | threads there are, may thread 0 sleep, broken
+//   line 1 + t     thread t: order, done, ready, asleep | work done
+//   last line      the barrier: arrived, phase, sleepers
+//
+// To launch, thread 0 writes the job, then raises the order word of each thread it needs; a worker does its slice
+// and copies the order into its done word. Only threads with an order read the job, so a worker that lags behind
+// can never read half of the next one. Everybody waits alike: a bounded spin, then asleep on the word itself. The
+// sleeper raises a flag before it sleeps, the waker reads the flag after it wrote the word, and WASM atomics are
+// sequentially consistent: a wake-up is never lost, and none is sent that nobody needs.
+// An op slices its output only, and no sum is split by thread, so every number of threads gives the same bits.
+import { MAX_THREADS, THREAD_LINES } from "./layout";
+import { execute } from "./tape";
+
+const LINE: usize = 64;
+
+const JOB: usize = THREAD_LINES;
+const KIND: usize = 0;
+const THREADS: usize = 4;
+const RECORD: usize = 8;
+const AVAILABLE: usize = 16;
+const MAY_WAIT: usize = 20;
+const BROKEN: usize = 24;
+
+const ORDER: usize = 0;
+const DONE: usize = 4;
+const READY: usize = 8;
+const ASLEEP: usize = 12;
+const WORK: usize = 16;
+
+const BARRIER: usize = THREAD_LINES + LINE * (1 + <usize>MAX_THREADS);
+const ARRIVED: usize = 0;
+const PHASE: usize = 4;
+const SLEEPERS: usize = 8;
+
+/** Loads before a thread goes to sleep. */
+const SPIN: i32 = 20000;
+
+function lineOf(thread: i32): usize {
+  return THREAD_LINES + LINE * (1 + <usize>thread);
+}
+
+/** How many threads a job may use; 1 until the workers have reported and after `shutdown`. */
+export function availableThreads(): i32 {
+  return max(1, load<i32>(JOB, AVAILABLE));
+}
+
+/** Says that threads 1 .. count − 1 serve, and whether the host lets thread 0 sleep (a page's main thread may not). */
+export function setThreads(count: i32, mayWait: bool): void {
+  store<i32>(JOB, min(max(1, count), MAX_THREADS), AVAILABLE);
+  store<i32>(JOB, i32(mayWait), MAY_WAIT);
+}
+
+/** Whether a worker has reached `serve`. */
+export function threadReady(thread: i32): bool {
+  return atomic.load<i32>(lineOf(thread), READY) != 0;
+}
+
+/** Counts what a thread has done (bytes, elements or flops, as the op likes); each thread writes its own line only. */
+export function addWork(thread: i32, amount: u64): void {
+  const line = lineOf(thread);
+  store<u64>(line, load<u64>(line, WORK) + amount, WORK);
+}
+
+/** The sum of `addWork` so far. */
+export function workDone(thread: i32): f64 {
+  return <f64>load<u64>(lineOf(thread), WORK);
+}
+
+/** Runs `execute(kind, record, thread, threads)` on threads 0 .. threads − 1 and returns when all are done. */
+export function launch(kind: i32, record: usize, threads: i32): void {
+  threads = min(threads, availableThreads());
+  if (threads <= 1) {
+    execute(kind, record, 0, 1);
+    return;
+  }
+  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
+  store<i32>(JOB, kind, KIND);
+  store<i32>(JOB, threads, THREADS);
+  store<usize>(JOB, record, RECORD);
+  for (let t = 1; t < threads; t++) {
+    const line = lineOf(t);
+    atomic.store<i32>(line, (load<i32>(line, ORDER) + 1) & i32.MAX_VALUE, ORDER);
+    if (atomic.load<i32>(line, ASLEEP)) atomic.notify(line + ORDER, 1);
+  }
+  execute(kind, record, 0, threads);
+  for (let t = 1; t < threads; t++) join(lineOf(t));
+}
+
+/** Returns when a worker's done word has reached its order; traps when the worker is lost. */
+function join(line: usize): void {
+  const order = load<i32>(line, ORDER);
+  for (let i = 0; i < SPIN; i++) {
+    if (atomic.load<i32>(line, DONE) == order) return;
+  }
+  const mayWait = load<i32>(JOB, MAY_WAIT);
+  while (true) {
+    const done = atomic.load<i32>(line, DONE);
+    if (done == order) return;
+    if (done < 0) unreachable();
+    if (mayWait) {
+      atomic.store<i32>(lineOf(0), 1, ASLEEP);
+      atomic.wait<i32>(line + DONE, done, -1);
+      atomic.store<i32>(lineOf(0), 0, ASLEEP);
+    }
+  }
+}
+
+/** A worker's life: announce itself, then do its slice of every job until `shutdown`. */
+export function serve(thread: i32): void {
+  const line = lineOf(thread);
+  let order = 0;
+  atomic.store<i32>(line, 1, READY);
+  while (true) {
+    order = nextOrder(line, order);
+    if (order < 0) return;
+    execute(load<i32>(JOB, KIND), load<usize>(JOB, RECORD), thread, load<i32>(JOB, THREADS));
+    atomic.store<i32>(line, order, DONE);
+    if (atomic.load<i32>(lineOf(0), ASLEEP)) atomic.notify(line + DONE, 1);
+  }
+}
+
+function nextOrder(line: usize, seen: i32): i32 {
+  for (let i = 0; i < SPIN; i++) {
+    const order = atomic.load<i32>(line, ORDER);
+    if (order != seen) return order;
+  }
+  atomic.store<i32>(line, 1, ASLEEP);
+  while (atomic.load<i32>(line, ORDER) == seen) atomic.wait<i32>(line + ORDER, seen, -1);
+  atomic.store<i32>(line, 0, ASLEEP);
+  return atomic.load<i32>(line, ORDER);
+}
+
+/**
+ * Inside a job: nobody goes on before all `threads` of it have come here. Every thread of the job must call it
+ * equally often. What was written before it is visible to all after it.
+ */
+export function barrier(thread: i32, threads: i32): void {
+  if (threads <= 1) return;
+  const phase = atomic.load<i32>(BARRIER, PHASE);
+  if (atomic.add<i32>(BARRIER, 1, ARRIVED) == threads - 1) {
+    atomic.store<i32>(BARRIER, 0, ARRIVED);
+    openBarrier();
+    return;
+  }
+  for (let i = 0; i < SPIN; i++) {
+    if (atomic.load<i32>(BARRIER, PHASE) != phase) break;
+  }
+  const mayWait = thread > 0 || load<i32>(JOB, MAY_WAIT) != 0;
+  while (atomic.load<i32>(BARRIER, PHASE) == phase) {
+    if (mayWait) {
+      atomic.add<i32>(BARRIER, 1, SLEEPERS);
+      atomic.wait<i32>(BARRIER + PHASE, phase, -1);
+      atomic.sub<i32>(BARRIER, 1, SLEEPERS);
+    }
+  }
+  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
+}
+
+function openBarrier(): void {
+  atomic.add<i32>(BARRIER, 1, PHASE);
+  if (atomic.load<i32>(BARRIER, SLEEPERS)) atomic.notify(BARRIER + PHASE, -1);
+}
+
+/** A worker's last words after a trap: whoever waits for it traps too, instead of waiting for ever. */
+export function abandon(thread: i32): void {
+  const line = lineOf(thread);
+  atomic.store<i32>(JOB, 1, BROKEN);
+  atomic.store<i32>(line, -1, DONE);
+  atomic.notify(line + DONE, -1);
+  openBarrier();
+}
+
+/** Lets every worker return from `serve`, those too that have not reached it yet; jobs run on one thread from now on. */
+export function shutdown(): void {
+  store<i32>(JOB, 1, AVAILABLE);
+  for (let t = 1; t < MAX_THREADS; t++) {
+    const line = lineOf(t);
+    atomic.store<i32>(line, -1, ORDER);
+    atomic.notify(line + ORDER, -1);
+  }
+}

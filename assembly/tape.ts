@@ -1,0 +1,306 @@
+// The tape. A record is filled in by the front end (`begin`), given data and run (`commit`), and appended; the
+// records of the open scopes, linked in order, are the program that `backward` walks in reverse and `replay`
+// runs again.
+
+import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind, takeMark } from "./memory";
+import { Job } from "./job";
+import { Op } from "./op";
+import { availableThreads, launch } from "./parallel";
+import { Counter, count, state } from "./state";
+import * as table from "./table";
+import { dataBytes, dim, Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
+
+/** Below this a job stays on one thread: waking a second one costs about as much (kernels of ~4 µs break even). */
+const WORTH_THREADS: f64 = 4000;
+
+/** What a thread does in a job; called on every thread by parallel.ts. */
+export function execute(job: i32, record: usize, thread: i32, threads: i32): void {
+  if (job == Job.Forward) table.forward(tensor(record), thread, threads);
+  else table.backward(tensor(record), thread, threads);
+}
+
+function run(t: Tensor, job: Job): bool {
+  const threads = table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
+  let saved: usize = 0;
+  // Without a backward pass to come, what forward would save is scratch.
+  if (job == Job.Forward && !requiresGrad(t)) saved = (table.savedBytes(t) + 63) & ~63;
+  if (!reserveScratch(saved + table.scratchBytes(t, job, threads))) return false;
+  const s = state();
+  if (saved != 0) {
+    t.saved = s.scratch;
+    s.scratch += saved;
+  }
+  if (threads > 1) count(Counter.ParallelJobs, 1);
+  launch(job, changetype<usize>(t), threads);
+  if (saved != 0) {
+    s.scratch -= saved;
+    t.saved = 0;
+  }
+  return true;
+}
+
+function isView(t: Tensor): bool {
+  return t.op == Op.Reshape || t.op == Op.Detach;
+}
+
+/** A new record, all zeros, in the arena or (outside a scope, or when asked) persistent; 0 when out of memory. */
+export function begin(persistent: bool): usize {
+  const keep = persistent || state().depth == 0;
+  const at = keep ? allocate(offsetof<Tensor>()) : arenaAllocate(offsetof<Tensor>());
+  if (at == 0) return 0;
+  memory.fill(at, 0, offsetof<Tensor>());
+  const t = tensor(at);
+  t.root = at;
+  if (keep) t.flags = Flag.Persistent;
+  return at;
+}
+
+/** Gives a filled-in record its data, runs its op and appends it to the tape. False when out of memory. */
+export function commit(at: usize): bool {
+  const t = tensor(at);
+  const s = state();
+  const inTape = (t.flags & Flag.Persistent) == 0;
+  let size = 1;
+  for (let i = 0; i < t.rank; i++) size *= dim(t, i);
+  t.size = size;
+  if (t.op != Op.Leaf && t.op != Op.Detach && inTape && s.gradMode) {
+    for (let i = 0; i < t.sources; i++) {
+      if (requiresGrad(source(t, i))) t.flags |= Flag.RequiresGrad;
+    }
+  }
+  if (isView(t) && inTape) {
+    const viewed = source(t, 0);
+    t.data = viewed.data;
+    t.flags |= Flag.Alias;
+    if (t.op == Op.Reshape) t.root = viewed.root;
+  } else {
+    const bytes = dataBytes(t);
+    t.data = inTape ? arenaAllocate(bytes) : allocate(bytes);
+    if (t.data == 0) return abandon(t);
+    if (isView(t)) memory.copy(t.data, source(t, 0).data, bytes);
+  }
+  if (requiresGrad(t)) {
+    if (t.op == Op.Leaf) {
+      if (inTape && !zeroedGradient(t)) return false;
+    } else {
+      const saved = table.savedBytes(t);
+      if (saved != 0) {
+        t.saved = arenaAllocate(saved);
+        if (t.saved == 0) return false;
+      }
+    }
+  }
+  if (t.op != Op.Leaf && !isView(t) && t.size > 0) {
+    if (!run(t, Job.Forward)) return abandon(t);
+  }
+  if (!inTape) {
+    t.op = Op.Leaf;
+    t.sources = 0;
+  } else if (t.op != Op.Leaf) {
+    t.previous = s.tail;
+    if (s.tail != 0) tensor(s.tail).next = at;
+    s.tail = at;
+    count(Counter.Records, 1);
+  }
+  return true;
+}
+
+function abandon(t: Tensor): bool {
+  if (t.flags & Flag.Persistent) {
+    release(t.data);
+    release(changetype<usize>(t));
+  }
+  return false;
+}
+
+/** Frees a persistent tensor. */
+export function dispose(at: usize): void {
+  const t = tensor(at);
+  dropGradient(at);
+  release(t.data);
+  release(at);
+}
+
+/** Frees the gradient buffer of a persistent tensor. */
+export function dropGradient(at: usize): void {
+  const t = tensor(at);
+  if (t.grad == 0) return;
+  count(Counter.LeafGradientBytes, -(<f64>t.size * 4));
+  release(t.grad);
+  t.grad = 0;
+}
+
+function zeroedGradient(t: Tensor): bool {
+  t.grad = arenaAllocate(<usize>t.size << 2);
+  if (t.grad == 0) return false;
+  memory.fill(t.grad, 0, <usize>t.size << 2);
+  return true;
+}
+
+/** Asks that an intermediate tensor's gradient outlive backward. False when out of memory. */
+export function retainGradient(at: usize): bool {
+  const t = tensor(tensor(at).root);
+  if (t.op == Op.Leaf || t.flags & Flag.RetainGrad) return true;
+  if (!zeroedGradient(t)) return false;
+  t.flags |= Flag.RetainGrad;
+  return true;
+}
+
+/** Opens a scope; false when out of memory. */
+export function openScope(): bool {
+  const s = state();
+  if (s.depth == 0) {
+    s.stepCounter += 1;
+    s.dropoutOrdinal = 0;
+  }
+  // The mark is taken before it is stored in the arena, so that closing frees it too.
+  const chunk = s.chunk;
+  const cursor = s.cursor;
+  const tail = s.tail;
+  const bytes = load<f64>(changetype<usize>(s) + (<usize>Counter.ArenaBytes << 3));
+  const at = arenaAllocate(offsetof<Mark>());
+  if (at == 0) return false;
+  const mark = changetype<Mark>(at);
+  mark.outer = s.mark;
+  mark.chunk = chunk;
+  mark.cursor = cursor;
+  mark.tail = tail;
+  mark.bytes = bytes;
+  s.mark = at;
+  s.depth += 1;
+  return true;
+}
+
+/** Closes the innermost scope: all its records and buffers are gone. */
+export function closeScope(): void {
+  const s = state();
+  const mark = changetype<Mark>(s.mark);
+  s.mark = mark.outer;
+  s.depth -= 1;
+  s.tail = mark.tail;
+  if (s.tail != 0) tensor(s.tail).next = 0;
+  rewind(mark);
+}
+
+// @ts-ignore: decorator
+@unmanaged
+class Spare {
+  next: usize;
+  bytes: usize;
+}
+
+/** A gradient buffer in the arena: one that this backward pass is done with, or a new one. */
+function intermediateGradient(bytes: usize): usize {
+  const s = state();
+  let before: usize = 0;
+  for (let at = s.spareGradients; at != 0; at = changetype<Spare>(at).next) {
+    const spare = changetype<Spare>(at);
+    if (spare.bytes == bytes) {
+      if (before == 0) s.spareGradients = spare.next;
+      else changetype<Spare>(before).next = spare.next;
+      return at;
+    }
+    before = at;
+  }
+  count(Counter.IntermediateGradients, 1);
+  return arenaAllocate(bytes);
+}
+
+function spareBytes(t: Tensor): usize {
+  return max<usize>(((<usize>t.size << 2) + 63) & ~63, 64);
+}
+
+/** Sees to it that the root of `t` has a gradient buffer. */
+function ensureGradient(t: Tensor): bool {
+  const root = tensor(t.root);
+  if (root.grad != 0) return true;
+  if (root.flags & Flag.Persistent) {
+    const bytes = <usize>root.size << 2;
+    root.grad = allocate(bytes);
+    if (root.grad == 0) return false;
+    memory.fill(root.grad, 0, bytes);
+    count(Counter.LeafGradientBytes, <f64>bytes);
+    return true;
+  }
+  root.grad = intermediateGradient(spareBytes(root));
+  root.flags |= Flag.Fresh;
+  return root.grad != 0;
+}
+
+function settle(root: Tensor): void {
+  if (root.flags & Flag.Fresh) {
+    memory.fill(root.grad, 0, <usize>root.size << 2);
+    root.flags &= ~Flag.Fresh;
+  }
+}
+
+/** Gradient buffers for all sources of `t` that need one; zeroed unless the op stores into fresh ones. */
+function ensureGradients(t: Tensor): bool {
+  for (let i = 0; i < t.sources; i++) {
+    const from = source(t, i);
+    if (!requiresGrad(from)) continue;
+    if (!ensureGradient(from)) return false;
+    let stores = t.size > 0 && table.storesGradients(t.op);
+    for (let j = 0; j < t.sources; j++) {
+      if (j != i && source(t, j).root == from.root) stores = false;
+    }
+    if (!stores) settle(tensor(from.root));
+  }
+  return true;
+}
+
+function finish(t: Tensor): void {
+  for (let i = 0; i < t.sources; i++) tensor(source(t, i).root).flags &= ~Flag.Fresh;
+}
+
+/** Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False: no memory. */
+export function backward(at: usize): bool {
+  const s = state();
+  const loss = tensor(at);
+  const markAt = arenaAllocate(offsetof<Mark>());
+  if (markAt == 0) return false;
+  const mark = changetype<Mark>(markAt);
+  takeMark(mark);
+  s.spareGradients = 0;
+  let done = ensureGradient(loss);
+  if (done) {
+    const root = tensor(loss.root);
+    settle(root);
+    store<f32>(root.grad, load<f32>(root.grad) + 1);
+  }
+  for (let r = at; r != 0 && done; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (t.root != r || t.grad == 0 || !requiresGrad(t) || t.op == Op.Leaf) continue;
+    done = ensureGradients(t) && (t.size == 0 || run(t, Job.Backward));
+    finish(t);
+    if ((t.flags & Flag.RetainGrad) == 0) {
+      changetype<Spare>(t.grad).next = s.spareGradients;
+      changetype<Spare>(t.grad).bytes = spareBytes(t);
+      s.spareGradients = t.grad;
+      t.grad = 0;
+    }
+  }
+  if (!done) {
+    for (let r = at; r != 0; r = tensor(r).previous) {
+      const t = tensor(r);
+      t.flags &= ~Flag.Fresh;
+      if (t.op != Op.Leaf && (t.flags & Flag.RetainGrad) == 0) t.grad = 0;
+    }
+  }
+  s.spareGradients = 0;
+  rewind(mark);
+  return done;
+}
+
+/** Runs the open scopes' records again, in order; their inputs may have been written anew. False: no memory. */
+export function replay(): bool {
+  const s = state();
+  let first = s.tail;
+  if (first == 0) return true;
+  while (tensor(first).previous != 0) first = tensor(first).previous;
+  for (let r = first; r != 0; r = tensor(r).next) {
+    const t = tensor(r);
+    if (!isView(t) && t.size > 0 && !run(t, Job.Forward)) return false;
+  }
+  return true;
+}
