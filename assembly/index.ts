@@ -17,6 +17,11 @@ export {
 } from "./tape";
 // memory
 export { allocate, release, trimArena } from "./memory";
+// matrix products
+export { batched, batchedScratch } from "./gemm/batched";
+export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
+export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
+export { roof } from "./gemm/roof";
 // threads
 export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./parallel";
 

@@ -1,10 +1,23 @@
 // Many products of one shape: C[i] = or += A[i] · B[i], the operands of batch i lying stride elements further on.
 // A stride of 0 broadcasts A or B; for C it sums the batches into one C, in order (with accumulate).
-import { gemm } from "./gemm";
+import { gemm, gemmScratch } from "./gemm";
 import { Split } from "./policy";
 
+/** Whether each thread takes whole batches (else every batch is shared by all threads). */
+function takesWhole(count: i32, strideC: i32, threads: i32): bool {
+  return strideC != 0 && (count >= 4 * threads || count % threads == 0);
+}
+
+/** Bytes of scratch that `batched` needs for all threads together. */
+export function batchedScratch(
+  count: i32, m: i32, n: i32, k: i32, bLayout: i32, strideC: i32, threads: i32,
+): usize {
+  if (!takesWhole(count, strideC, threads)) return gemmScratch(m, n, k, bLayout, threads);
+  return <usize>threads * gemmScratch(m, n, k, bLayout, 1);
+}
+
 /**
- * The batched `gemm`; scratch as `gemmScratch` says. Threads take whole batches where these are many or divide
+ * The batched `gemm`; scratch as `batchedScratch` says. Threads take whole batches where these are many or divide
  * evenly, else they share each batch; in both cases no two threads write the same element.
  */
 export function batched(
@@ -20,7 +33,8 @@ export function batched(
   let end = count;
   let part = thread;
   let parts = threads;
-  if (strideC != 0 && (count >= 4 * threads || count % threads == 0)) {
+  if (takesWhole(count, strideC, threads)) {
+    scratch += <usize>thread * gemmScratch(m, n, k, bLayout, 1);
     first = Split.first(count, thread, threads);
     end = Split.first(count, thread + 1, threads);
     part = 0;

@@ -48,7 +48,7 @@ class Scratch {
     const rows = Scratch.rows(m, n, threads);
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
-    const own = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
+    const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
     return 128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r);
   }
 }
@@ -115,8 +115,9 @@ export function gemmLowRank(
     accumulate = true;
   }
   if (m <= 3 && bLayout != B_PANELS_T) {
-    const xRow = (aLayout == A_ROWS ? <usize>lda : 1) << 2;
-    const xStep = (aLayout == A_ROWS ? 1 : <usize>lda) << 2;
+    const row = (<usize>lda) << 2;
+    const xRow = aLayout == A_ROWS ? row : <usize>4;
+    const xStep = aLayout == A_ROWS ? <usize>4 : row;
     if (k > 0) gemv(m, n, k, Blocks.kc(), a, xRow, xStep, b, bLayout, ldb, c, cStep, accumulate, scratch);
     if (bias != 0) addBias(m, n, bias, c, cStep);
     if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
@@ -141,7 +142,8 @@ function blocked(
   const ncMost = min(NC, Blocks.roundUp(n, NR));
   const aBlock = scratch + 128;
   const bBlock = aBlock + Scratch.bytes(mcMost * kcMost);
-  const tBlock = bBlock + (bLayout == B_PANELS ? 0 : Scratch.bytes(ncMost * kcMost));
+  const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(ncMost * kcMost);
+  const tBlock = bBlock + own;
   const btBlock = tBlock + Scratch.bytes(mcMost * r);
 
   for (let n0 = 0; n0 < n; n0 += NC) {

@@ -171,7 +171,7 @@ function gemvRows16(k: i32, x: usize, xStep: usize, w: usize, ldw: usize, c: usi
   let c1 = f32x4.splat(0);
   let c2 = f32x4.splat(0);
   let c3 = f32x4.splat(0);
-  const four = 4 * ldw;
+  const four = ldw << 2;
   let p = 0;
   for (; p + 4 <= k; p += 4) {
     const x0 = v128.load32_splat(x);

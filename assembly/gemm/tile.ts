@@ -185,7 +185,12 @@ function tile4x4(k: i32, a: usize, aStep: usize, b: usize, bStep: usize, c: usiz
 /** C [mr, nr] = or += sums [mr][8]: brings a tile that overhangs C's edge into place. */
 export function spill(mr: i32, nr: i32, sums: usize, c: usize, ldc: usize, accumulate: bool): void {
   for (let i = 0; i < mr; i++) {
-    for (let j: usize = 0; j < (<usize>nr) << 2; j += 4) {
+    if (nr == NR) {
+      const s0 = v128.load(sums);
+      const s1 = v128.load(sums, 16);
+      v128.store(c, accumulate ? f32x4.add(v128.load(c), s0) : s0);
+      v128.store(c, accumulate ? f32x4.add(v128.load(c, 16), s1) : s1, 16);
+    } else for (let j: usize = 0; j < (<usize>nr) << 2; j += 4) {
       const sum = load<f32>(sums + j);
       store<f32>(c + j, accumulate ? load<f32>(c + j) + sum : sum);
     }
