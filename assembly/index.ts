@@ -1,5 +1,6 @@
 // The export table, by theme. Pointers and integers in, pointers and integers out.
 
+import { writeConstants } from "./constants";
 import { setupMemory } from "./memory";
 import { state } from "./state";
 
@@ -15,6 +16,8 @@ export {
   replay,
   retainGradient,
 } from "./tape";
+// frozen weights
+export { copyDense, pack, unpack } from "./frozen";
 // memory
 export { allocate, release, trimArena } from "./memory";
 // matrix products
@@ -28,6 +31,7 @@ export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./p
 /** Prepares a fresh memory; called once, by the main instance. */
 export function setup(): void {
   setupMemory();
+  writeConstants();
   state().gradMode = 1;
 }
 

@@ -1,0 +1,248 @@
+// Linear with the low-rank branch: one record a layer (Hu et al. 2021, arXiv:2106.09685, eq. 3).
+//   y = x·Wᵀ + b + t·Bᵀ,   t = s·drop(x)·Aᵀ
+//   x [M, K]   W [N, K] rows or packed panels   b [N]   A [r, K]   B [N, r]   t [M, r], saved for backward
+// Backward, with dt = s·dY·B [M, r]:
+//   dB = dYᵀ·t     dA = dtᵀ·drop(x)     dX = dY·W + mask∘(dt·A)/(1−p)     dW = dYᵀ·x     db = Σ rows of dY
+// Only what a source asks for is computed: a frozen W has no dW. Without dropout both terms of dX are one fused
+// product. Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
+//
+// Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
+
+import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
+import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
+import { Job } from "../job";
+import { addWork, barrier } from "../parallel";
+import { dropoutThreshold, Philox } from "../random";
+import { Counter, count, state } from "../state";
+import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+
+class Parts {
+  // @ts-ignore: decorator
+  @inline
+  static rank(y: Tensor): i32 {
+    return y.i1 != 0 ? dim(Parts.a(y), 0) : 0;
+  }
+  // @ts-ignore: decorator
+  @inline
+  static bias(y: Tensor): usize {
+    return y.i0 != 0 ? source(y, 2).data : 0;
+  }
+  // @ts-ignore: decorator
+  @inline
+  static a(y: Tensor): Tensor {
+    return source(y, 2 + y.i0);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static b(y: Tensor): Tensor {
+    return source(y, 3 + y.i0);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static n(y: Tensor): i32 {
+    return dim(source(y, 1), 0);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static k(y: Tensor): i32 {
+    return dim(source(y, 1), 1);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static m(y: Tensor): i32 {
+    const n = Parts.n(y);
+    return n == 0 ? 0 : y.size / n;
+  }
+}
+
+function lines(floats: i32): usize {
+  return ((<usize>floats << 2) + 63) & ~(<usize>63);
+}
+
+/** t [M, r]. */
+export function linearSaved(y: Tensor): usize {
+  return y.i1 != 0 ? <usize>(Parts.m(y) * Parts.rank(y)) << 2 : 0;
+}
+
+/** | products | dt [M, r] | drop(x) [M, K] | */
+export function linearScratch(y: Tensor, job: Job, threads: i32): usize {
+  const dropped = y.i1 != 0 && y.f1 > 0 ? lines(source(y, 0).size) : 0;
+  const dt = job == Job.Backward && y.i1 != 0 ? lines(Parts.m(y) * Parts.rank(y)) : 0;
+  return productScratch(y, job, threads) + dt + dropped;
+}
+
+function productScratch(y: Tensor, job: Job, threads: i32): usize {
+  const m = Parts.m(y);
+  const n = Parts.n(y);
+  const k = Parts.k(y);
+  const r = Parts.rank(y);
+  const packed = (source(y, 1).flags & Flag.Packed) != 0;
+  let bytes: usize;
+  if (job == Job.Forward) {
+    bytes = gemmLowRankScratch(m, n, k, packed ? B_PANELS : B_COLS, r, threads);
+    if (r > 0) bytes = max(bytes, gemmScratch(m, r, k, B_COLS, threads));
+  } else {
+    bytes = gemmLowRankScratch(m, k, n, packed ? B_PANELS_T : B_ROWS, r, threads);
+    if (r > 0) {
+      bytes = max(bytes, gemmScratch(m, r, n, B_ROWS, threads));
+      bytes = max(bytes, gemmScratch(n, r, m, B_ROWS, threads));
+      bytes = max(bytes, gemmScratch(r, k, m, B_ROWS, threads));
+      bytes = max(bytes, gemmScratch(m, k, r, B_ROWS, threads));
+    }
+    if (requiresGrad(source(y, 1))) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
+  }
+  return (bytes + 63) & ~63;
+}
+
+export function linearNanoseconds(y: Tensor, job: Job): f64 {
+  const one = (<f64>y.size * <f64>Parts.k(y)) / 12;
+  return job == Job.Forward ? one : 2 * one;
+}
+
+/** This thread's share of out = keep ? x/(1−p) : 0, or of out += keep ? x/(1−p) : 0. */
+function masked(y: Tensor, out: usize, x: usize, n: i32, add: bool, thread: i32, threads: i32): void {
+  const s = state();
+  const threshold = dropoutThreshold(y.f1);
+  const scale = f32x4.splat(1 / (1 - y.f1));
+  const end = Share.end(n, 16, thread, threads);
+  for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {
+    const keep = Philox.kept(s.seedLow, s.seedHigh, y.i2, s.stepCounter, i >> 2, threshold);
+    const at = <usize>i << 2;
+    const value = v128.and(f32x4.mul(v128.load(x + at), scale), keep);
+    v128.store(out + at, add ? f32x4.add(v128.load(out + at), value) : value);
+  }
+}
+
+/** This thread's share of x *= s. */
+function scaled(x: usize, n: i32, s: f32, thread: i32, threads: i32): void {
+  const factor = f32x4.splat(s);
+  const end = Share.end(n, 16, thread, threads);
+  for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {
+    const at = x + (<usize>i << 2);
+    v128.store(at, f32x4.mul(v128.load(at), factor));
+  }
+}
+
+export function linearForward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0);
+  const w = source(y, 1);
+  const m = Parts.m(y);
+  const n = Parts.n(y);
+  const k = Parts.k(y);
+  const r = Parts.rank(y);
+  const scratch = state().scratch;
+  let b: usize = 0;
+  if (y.i1 != 0) {
+    let input = x.data;
+    if (y.f1 > 0) {
+      input = scratch + productScratch(y, Job.Forward, threads);
+      masked(y, input, x.data, m * k, false, thread, threads);
+      barrier(thread, threads);
+    }
+    const a = Parts.a(y);
+    gemm(m, r, k, input, A_ROWS, k, a.data, B_COLS, k, y.saved, r, false, scratch, thread, threads);
+    barrier(thread, threads);
+    scaled(y.saved, m * r, y.f0, thread, threads);
+    barrier(thread, threads);
+    b = Parts.b(y).data;
+  }
+  const packed = (w.flags & Flag.Packed) != 0;
+  gemmLowRank(
+    m, n, k, x.data, A_ROWS, k, w.data, packed ? B_PANELS : B_COLS, k, y.data, n, false, Parts.bias(y),
+    r, y.saved, r, b, B_COLS, r, scratch, thread, threads,
+  );
+  addWork(thread, <u64>y.size * <u64>k / <u64>threads);
+  if (thread != 0) return;
+  count(Counter.ProductForward, 1);
+  if (y.i1 != 0) count(Counter.ProductLowRank, 2);
+}
+
+export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0);
+  const w = source(y, 1);
+  const m = Parts.m(y);
+  const n = Parts.n(y);
+  const k = Parts.k(y);
+  const r = Parts.rank(y);
+  const g = y.grad;
+  const scratch = state().scratch;
+  const dx = gradient(x);
+  const dw = gradient(w);
+  const dt = scratch + productScratch(y, Job.Backward, threads);
+  let products = 0;
+  if (y.i1 != 0) {
+    const a = Parts.a(y);
+    const b = Parts.b(y);
+    const da = gradient(a);
+    const db = gradient(b);
+    const dropped = dt + lines(m * r);
+    const drops = y.f1 > 0;
+    if (da != 0 || dx != 0) {
+      if (drops && da != 0) masked(y, dropped, x.data, m * k, false, thread, threads);
+      gemm(m, r, n, g, A_ROWS, n, b.data, B_ROWS, r, dt, r, false, scratch, thread, threads);
+      barrier(thread, threads);
+      scaled(dt, m * r, y.f0, thread, threads);
+      barrier(thread, threads);
+      products += 1;
+    }
+    if (db != 0) {
+      gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), scratch, thread, threads);
+      products += 1;
+    }
+    if (da != 0) {
+      const input = drops ? dropped : x.data;
+      gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), scratch, thread, threads);
+      products += 1;
+    }
+    if (dx != 0) {
+      const fused = drops ? 0 : r;
+      inputGradient(y, dx, fused, dt, a.data, thread, threads);
+      if (drops) {
+        barrier(thread, threads);
+        gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, scratch, thread, threads);
+        barrier(thread, threads);
+        masked(y, dx, dropped, m * k, true, thread, threads);
+      }
+      products += 1;
+    }
+  } else if (dx != 0) {
+    inputGradient(y, dx, 0, 0, 0, thread, threads);
+  }
+  if (dw != 0) {
+    gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), scratch, thread, threads);
+  }
+  if (y.i0 != 0) biasGradient(source(y, 2), g, m, n, thread, threads);
+  addWork(thread, (<u64>y.size * <u64>k * <u64>(i32(dx != 0) + i32(dw != 0))) / <u64>threads);
+  if (thread != 0) return;
+  count(Counter.ProductLowRank, products);
+  if (dx != 0) count(Counter.ProductInputGradient, 1);
+  if (dw != 0) count(Counter.ProductWeightGradient, 1);
+}
+
+/** dX = or += dY·W + dt·A. */
+function inputGradient(y: Tensor, dx: usize, r: i32, dt: usize, a: usize, thread: i32, threads: i32): void {
+  const w = source(y, 1);
+  const n = Parts.n(y);
+  const k = Parts.k(y);
+  const packed = (w.flags & Flag.Packed) != 0;
+  gemmLowRank(
+    Parts.m(y), k, n, y.grad, A_ROWS, n, w.data, packed ? B_PANELS_T : B_ROWS, k, dx, k,
+    accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k, state().scratch, thread, threads,
+  );
+}
+
+/** This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. */
+function biasGradient(b: Tensor, g: usize, m: i32, n: i32, thread: i32, threads: i32): void {
+  const db = gradient(b);
+  if (db == 0) return;
+  const begin = Share.begin(n, 4, thread, threads);
+  const end = Share.end(n, 4, thread, threads);
+  if (!accumulates(b)) memory.fill(db + (<usize>begin << 2), 0, <usize>(end - begin) << 2);
+  for (let i = 0; i < m; i++) {
+    const row = g + (<usize>(i * n) << 2);
+    for (let j = begin; j < end; j++) {
+      const at = db + (<usize>j << 2);
+      store<f32>(at, load<f32>(at) + load<f32>(row + (<usize>j << 2)));
+    }
+  }
+}

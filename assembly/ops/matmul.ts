@@ -1,0 +1,153 @@
+// Matmul: y = a · b, a [..., M, K], b [..., K, N], leading axes broadcast as in NumPy.
+//   da = dy · bᵀ     db = aᵀ · dy     each summed over the batches that a or b was broadcast to, in batch order
+//
+// Three ways, chosen by shape alone: b has one batch (then the rows of all batches of a are one product), a and b
+// advance evenly (batched), or any other broadcast, batch by batch. In the last, every product of a given size is
+// split among the threads alike, so that a gradient summed over batches has one writer for each element.
+
+import { batched, batchedScratch } from "../gemm/batched";
+import { gemm, gemmScratch } from "../gemm/gemm";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
+import { Job } from "../job";
+import { addWork } from "../parallel";
+import { state } from "../state";
+import { dim, gradient, source, Tensor } from "../tensor";
+
+class Shape {
+  // @ts-ignore: decorator
+  @inline
+  static m(y: Tensor): i32 {
+    return dim(y, y.rank - 2);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static n(y: Tensor): i32 {
+    return dim(y, y.rank - 1);
+  }
+  // @ts-ignore: decorator
+  @inline
+  static k(y: Tensor): i32 {
+    const a = source(y, 0);
+    return dim(a, a.rank - 1);
+  }
+}
+
+/** Number of matrices in a tensor [..., R, C]. */
+function batches(t: Tensor): i32 {
+  let n = 1;
+  for (let i = 0; i < t.rank - 2; i++) n *= dim(t, i);
+  return n;
+}
+
+/** Which matrix of `from` belongs to matrix `batch` of `y`. */
+function batchOf(y: Tensor, from: Tensor, batch: i32): i32 {
+  let index = 0;
+  let step = 1;
+  for (let i = 1; i <= from.rank - 2; i++) {
+    const length = dim(y, y.rank - 2 - i);
+    const own = dim(from, from.rank - 2 - i);
+    if (own != 1) index += (batch % length) * step;
+    step *= own;
+    batch /= length;
+  }
+  return index;
+}
+
+/** Matrices of `from` advance one by one with those of `y`, or stand still. */
+function even(y: Tensor, from: Tensor): bool {
+  const n = batches(from);
+  return n == 1 || n == batches(y);
+}
+
+function flat(y: Tensor): bool {
+  return batches(source(y, 1)) == 1 && batches(source(y, 0)) == batches(y);
+}
+
+export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
+  const m = Shape.m(y) * (flat(y) ? batches(y) : 1);
+  const n = Shape.n(y);
+  const k = Shape.k(y);
+  const count = flat(y) ? 1 : batches(y);
+  if (job == Job.Forward) return max(gemmScratch(m, n, k, B_ROWS, threads), batchedScratch(count, m, n, k, B_ROWS, 1, threads));
+  const da = max(gemmScratch(m, k, n, B_COLS, threads), batchedScratch(count, m, k, n, B_COLS, 1, threads));
+  const db = max(gemmScratch(k, n, m, B_ROWS, threads), batchedScratch(count, k, n, m, B_ROWS, 1, threads));
+  return max(da, db);
+}
+
+export function matmulNanoseconds(y: Tensor, job: Job): f64 {
+  const one = (<f64>y.size * <f64>Shape.k(y)) / 12;
+  return job == Job.Forward ? one : 2 * one;
+}
+
+export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
+  const a = source(y, 0);
+  const b = source(y, 1);
+  const m = Shape.m(y);
+  const n = Shape.n(y);
+  const k = Shape.k(y);
+  const count = batches(y);
+  const scratch = state().scratch;
+  if (flat(y)) {
+    gemm(count * m, n, k, a.data, A_ROWS, k, b.data, B_ROWS, n, y.data, n, false, scratch, thread, threads);
+  } else if (even(y, a) && even(y, b)) {
+    const aStep = batches(a) == 1 ? 0 : m * k;
+    const bStep = batches(b) == 1 ? 0 : k * n;
+    batched(
+      count, m, n, k, a.data, A_ROWS, k, aStep, b.data, B_ROWS, n, bStep, y.data, n, m * n, false,
+      scratch, thread, threads,
+    );
+  } else {
+    for (let i = 0; i < count; i++) {
+      const ai = a.data + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
+      const bi = b.data + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
+      const yi = y.data + ((<usize>i * <usize>(m * n)) << 2);
+      gemm(m, n, k, ai, A_ROWS, k, bi, B_ROWS, n, yi, n, false, scratch, thread, threads);
+    }
+  }
+  addWork(thread, <u64>y.size * <u64>k / <u64>threads);
+}
+
+export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
+  const a = source(y, 0);
+  const b = source(y, 1);
+  const m = Shape.m(y);
+  const n = Shape.n(y);
+  const k = Shape.k(y);
+  const count = batches(y);
+  const scratch = state().scratch;
+  const g = y.grad;
+  const da = gradient(a);
+  const db = gradient(b);
+  if (flat(y)) {
+    if (da != 0) gemm(count * m, k, n, g, A_ROWS, n, b.data, B_COLS, n, da, k, true, scratch, thread, threads);
+    if (db != 0) gemm(k, n, count * m, a.data, A_COLS, k, g, B_ROWS, n, db, n, true, scratch, thread, threads);
+    return;
+  }
+  const aStep = batches(a) == 1 ? 0 : m * k;
+  const bStep = batches(b) == 1 ? 0 : k * n;
+  const together = even(y, a) && even(y, b);
+  if (da != 0 && together) {
+    batched(
+      count, m, k, n, g, A_ROWS, n, m * n, b.data, B_COLS, n, bStep, da, k, aStep, true,
+      scratch, thread, threads,
+    );
+  }
+  if (db != 0 && together) {
+    batched(
+      count, k, n, m, a.data, A_COLS, k, aStep, g, B_ROWS, n, m * n, db, n, bStep, true,
+      scratch, thread, threads,
+    );
+  }
+  if (together) return;
+  for (let i = 0; i < count; i++) {
+    const gi = g + ((<usize>i * <usize>(m * n)) << 2);
+    const aOffset = (<usize>batchOf(y, a, i) * <usize>(m * k)) << 2;
+    const bOffset = (<usize>batchOf(y, b, i) * <usize>(k * n)) << 2;
+    if (da != 0) {
+      gemm(m, k, n, gi, A_ROWS, n, b.data + bOffset, B_COLS, n, da + aOffset, k, true, scratch, thread, threads);
+    }
+    if (db != 0) {
+      gemm(k, n, m, a.data + aOffset, A_COLS, k, gi, B_ROWS, n, db + bOffset, n, true, scratch, thread, threads);
+    }
+  }
+}

@@ -1,0 +1,194 @@
+// An engine: one linear memory, one instance of the WASM module on the main thread, and workers on the same
+// memory. `init` makes the default engine; tests hold several builds and thread counts side by side.
+//
+//   Engine.create   compile or choose the module, make the memory, instantiate, start the workers
+//   engine.f32 ...  views of the whole memory, renewed after it has grown
+//   engine.run(fn)  makes this engine the current one while fn runs
+
+import { type ChosenModule, chooseModule } from "./compile.ts";
+import { MemoryError, UsageError } from "./error.ts";
+import type { Exports } from "./exports.ts";
+import { defaultThreads } from "./features.ts";
+import { Counter, type CounterName, STATE } from "./op.ts";
+import { startThreads, type ThreadPool } from "./threads.ts";
+
+/** How `init` sets the engine up. */
+export interface EngineOptions {
+  /** The baseline build: the same bits on every machine, in every runtime. Default false. */
+  readonly deterministic?: boolean;
+  /** Threads to compute with, the main one included. Default: the number of cores, at most 8. */
+  readonly threads?: number;
+  /** The compiled `lowrank/core.wasm`, for hosts that forbid compiling from bytes. */
+  readonly module?: WebAssembly.Module;
+  /** The most memory the engine may use, in bytes; at most 4 GiB, which is the default. */
+  readonly maximumMemory?: number;
+  /** The worker's script, for pages whose content policy forbids `data:` workers. */
+  readonly workerUrl?: string | URL;
+}
+
+const PAGE = 65536;
+const INITIAL_PAGES = 16;
+
+/** The scope that a tensor belongs to; tensors of a closed scope are released. */
+export interface Lifetime {
+  alive: boolean;
+}
+
+export class Engine {
+  /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
+  readonly build: "baseline" | "relaxed";
+  readonly wasm: Exports;
+  /** Open scopes, outermost first. */
+  readonly scopes: Lifetime[] = [];
+  readonly #memory: WebAssembly.Memory;
+  readonly #maximum: number;
+  readonly #pool: ThreadPool | null;
+  #buffer: ArrayBufferLike;
+  #f32: Float32Array;
+  #i32: Int32Array;
+  #f64: Float64Array;
+
+  private constructor(
+    chosen: ChosenModule,
+    memory: WebAssembly.Memory,
+    wasm: Exports,
+    pool: ThreadPool | null,
+    maximum: number,
+  ) {
+    this.build = chosen.build;
+    this.wasm = wasm;
+    this.#memory = memory;
+    this.#maximum = maximum;
+    this.#pool = pool;
+    this.#buffer = memory.buffer;
+    this.#f32 = new Float32Array(this.#buffer);
+    this.#i32 = new Int32Array(this.#buffer);
+    this.#f64 = new Float64Array(this.#buffer);
+  }
+
+  static async create(options: EngineOptions = {}): Promise<Engine> {
+    const maximumBytes = options.maximumMemory ?? 65536 * PAGE;
+    const maximum = Math.floor(maximumBytes / PAGE);
+    if (!(maximum >= INITIAL_PAGES && maximum <= 65536)) {
+      throw new UsageError(
+        `maximumMemory is ${maximumBytes} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
+      );
+    }
+    const threads = options.threads ?? defaultThreads();
+    if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
+      throw new UsageError(`threads is ${threads}; it must be a whole number from 1 to 64.`);
+    }
+    const chosen = chooseModule({
+      deterministic: options.deterministic ?? false,
+      ...(options.module === undefined ? {} : { module: options.module }),
+    });
+    const memory = new WebAssembly.Memory({
+      initial: INITIAL_PAGES,
+      maximum,
+      shared: chosen.shared,
+    });
+    const instance = new WebAssembly.Instance(chosen.module, { env: { memory } });
+    const wasm = instance.exports as unknown as Exports;
+    wasm.setup();
+    const pool =
+      threads > 1 && chosen.shared
+        ? await startThreads({
+            module: chosen.module,
+            memory,
+            wasm,
+            count: threads,
+            ...(options.workerUrl === undefined ? {} : { workerUrl: options.workerUrl }),
+          })
+        : null;
+    return new Engine(chosen, memory, wasm, pool, maximum * PAGE);
+  }
+
+  /** Threads that large ops use. */
+  get threads(): number {
+    return this.#pool?.threads ?? 1;
+  }
+
+  /** Ends the workers. The engine goes on with one thread. */
+  shutdown(): void {
+    this.#pool?.shutdown();
+  }
+
+  #renew(): void {
+    if (this.#memory.buffer === this.#buffer) return;
+    this.#buffer = this.#memory.buffer;
+    this.#f32 = new Float32Array(this.#buffer);
+    this.#i32 = new Int32Array(this.#buffer);
+    this.#f64 = new Float64Array(this.#buffer);
+  }
+
+  /** The whole memory as float32; do not keep it across calls that may allocate. */
+  get f32(): Float32Array {
+    this.#renew();
+    return this.#f32;
+  }
+
+  /** The whole memory as int32; do not keep it across calls that may allocate. */
+  get i32(): Int32Array {
+    this.#renew();
+    return this.#i32;
+  }
+
+  /** Bytes of linear memory now. */
+  get memoryBytes(): number {
+    return this.#memory.buffer.byteLength;
+  }
+
+  /** Throws the error for a call that ran out of memory. */
+  outOfMemory(what: string): never {
+    const asked = this.wasm.failedBytes() >>> 0;
+    throw new MemoryError(
+      `Out of memory: ${what} asked for ${asked} bytes, while the engine holds ${this.memoryBytes} ` +
+        `of at most ${this.#maximum}. Use a smaller batch or model, dispose of tensors, or raise maximumMemory in init().`,
+    );
+  }
+
+  /** What the engine has counted since it started: bytes now, and events so far. */
+  stats(): Record<CounterName, number> & { readonly threadWork: readonly number[] } {
+    this.#renew();
+    const counters = {} as Record<CounterName, number>;
+    for (const name of Object.keys(Counter) as CounterName[]) {
+      counters[name] = this.#f64[STATE / 8 + Counter[name]] ?? 0;
+    }
+    const threadWork = Array.from({ length: this.threads }, (_, t) => this.wasm.workDone(t));
+    return { ...counters, threadWork };
+  }
+
+  /** Makes this engine the current one while `fn` runs. */
+  run<T>(fn: () => T): T {
+    const before = currentEngine;
+    currentEngine = this;
+    try {
+      return fn();
+    } finally {
+      currentEngine = before;
+    }
+  }
+}
+
+let currentEngine: Engine | null = null;
+let defaultEngine: Engine | null = null;
+
+/**
+ * Makes the default engine ready: picks SIMD, relaxed SIMD and threads as the host allows. Call it once, before
+ * anything else; further calls with other options make a new default engine.
+ */
+export async function init(options: EngineOptions = {}): Promise<Engine> {
+  const engine = await Engine.create(options);
+  defaultEngine?.shutdown();
+  defaultEngine = engine;
+  return engine;
+}
+
+/** The engine that new tensors are made in. */
+export function current(): Engine {
+  const engine = currentEngine ?? defaultEngine;
+  if (engine === null) {
+    throw new UsageError("There is no engine yet. Call `await init()` once before using lowrank.");
+  }
+  return engine;
+}

@@ -1,0 +1,30 @@
+// What the WASM module exports: the typed face of assembly/index.ts. Addresses and counts are numbers.
+
+export interface Exports {
+  setup(): void;
+  // tensors and the tape
+  begin(persistent: number): number;
+  commit(record: number): number;
+  dispose(record: number): void;
+  dropGradient(record: number): void;
+  retainGradient(record: number): number;
+  openScope(): number;
+  closeScope(): void;
+  backward(record: number): number;
+  replay(): number;
+  setGradMode(on: number): number;
+  seedDropout(low: number, high: number, step: number): void;
+  pack(record: number): number;
+  unpack(record: number): number;
+  copyDense(target: number, packed: number): void;
+  // memory
+  allocate(bytes: number): number;
+  release(address: number): void;
+  trimArena(): void;
+  failedBytes(): number;
+  // threads
+  setThreads(count: number, mayWait: number): void;
+  threadReady(thread: number): number;
+  workDone(thread: number): number;
+  shutdown(): void;
+}

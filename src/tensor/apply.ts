@@ -1,0 +1,150 @@
+// The one place where an op becomes a record: fills in op, shape, sources and attributes, and lets the engine run
+// it. Shapes have been checked by the caller; a record holds all that the engine needs to run it again.
+
+import { current, type Engine } from "../core/engine.ts";
+import { ShapeError, UsageError } from "../core/error.ts";
+import { Field, Flag, MAX_RANK, Op, type OpCode } from "../core/op.ts";
+import { type DType, Tensor } from "./tensor.ts";
+
+/** Elements of the largest tensor, plus one: addresses in linear memory have 32 bits. */
+const LARGEST = 1 << 30;
+
+/** What an op takes besides tensors. */
+export interface Attributes {
+  readonly ints?: readonly number[];
+  readonly floats?: readonly number[];
+  /** Type of the result; float32 when not given. */
+  readonly dtype?: DType;
+}
+
+/** What a leaf is made with. */
+export interface LeafOptions {
+  readonly dtype?: DType;
+  readonly requiresGrad?: boolean;
+  /** Lives until disposed, also when made inside a scope. */
+  readonly persistent?: boolean;
+}
+
+/** Ops that read a frozen weight's packed panels as they lie. */
+const READS_PANELS: ReadonlySet<number> = new Set([Op.Linear, Op.Embedding, Op.LinearCrossEntropy]);
+
+function countElements(shape: readonly number[]): number {
+  if (shape.length > MAX_RANK) {
+    throw new ShapeError(`Shape [${shape}] has ${shape.length} axes; at most ${MAX_RANK} are supported.`);
+  }
+  let size = 1;
+  for (const length of shape) {
+    if (!Number.isInteger(length) || length < 0) {
+      throw new ShapeError(`Shape [${shape}] is not valid: every axis must be a whole number of at least 0.`);
+    }
+    size *= length;
+  }
+  if (size >= LARGEST) {
+    throw new ShapeError(`Shape [${shape}] has ${size} elements; a tensor holds fewer than ${LARGEST}.`);
+  }
+  return size;
+}
+
+function start(
+  engine: Engine,
+  op: OpCode,
+  shape: readonly number[],
+  dtype: DType,
+  persistent: boolean,
+): number {
+  countElements(shape);
+  const record = engine.wasm.begin(persistent ? 1 : 0) >>> 0;
+  if (record === 0) engine.outOfMemory("a tensor record");
+  const i32 = engine.i32;
+  const base = record >>> 2;
+  i32[base] = op;
+  i32[base + (Field.dtype >> 2)] = dtype === "int32" ? 1 : 0;
+  i32[base + (Field.rank >> 2)] = shape.length;
+  for (let i = 0; i < shape.length; i++) i32[base + (Field.dims >> 2) + i] = shape[i] ?? 0;
+  return record;
+}
+
+function finish(
+  engine: Engine,
+  record: number,
+  shape: readonly number[],
+  dtype: DType,
+  persistent: boolean,
+): Tensor {
+  if (engine.wasm.commit(record) === 0) engine.outOfMemory(`a tensor of shape [${shape}]`);
+  const scope = persistent ? null : (engine.scopes.at(-1) ?? null);
+  return new Tensor(engine, record, shape, dtype, scope);
+}
+
+/**
+ * Runs `op` on `sources` and records it if a scope is open.
+ * @throws ReleasedError for a source that is gone, MemoryError when memory cannot grow.
+ */
+export function apply(
+  op: OpCode,
+  sources: readonly Tensor[],
+  shape: readonly number[],
+  attributes: Attributes = {},
+): Tensor {
+  const engine = sources[0]?.engine ?? current();
+  const dense = READS_PANELS.has(op) ? sources : sources.map((t) => (t.packed ? copyOf(t) : t));
+  for (const source of dense) {
+    if (source.engine !== engine) {
+      throw new UsageError("The tensors belong to two engines; an op works within one.");
+    }
+  }
+  const dtype = attributes.dtype ?? "float32";
+  const addresses = dense.map((t) => t.address);
+  const record = start(engine, op, shape, dtype, false);
+  const i32 = engine.i32;
+  const base = record >>> 2;
+  i32[base + (Field.sourceCount >> 2)] = addresses.length;
+  for (let i = 0; i < addresses.length; i++) i32[base + (Field.sources >> 2) + i] = addresses[i] ?? 0;
+  const { ints, floats } = attributes;
+  if (ints !== undefined) i32.set(ints, base + (Field.ints >> 2));
+  if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >> 2));
+  const result = finish(engine, record, shape, dtype, false);
+  if (dense !== sources) {
+    dense.forEach((t, i) => {
+      if (t !== sources[i] && t.persistent) t.dispose();
+    });
+  }
+  return result;
+}
+
+/** A tensor that no op has made; its values are arbitrary until `fill` has written them. */
+export function leaf(
+  shape: readonly number[],
+  fill: (data: Float32Array | Int32Array) => void,
+  options: LeafOptions = {},
+  engine: Engine = current(),
+): Tensor {
+  const dtype = options.dtype ?? "float32";
+  const persistent = options.persistent ?? false;
+  if (options.requiresGrad && dtype !== "float32") {
+    throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
+  }
+  const record = start(engine, Op.Leaf, shape, dtype, persistent);
+  if (options.requiresGrad) {
+    const flags = (record + Field.flags) >> 2;
+    engine.i32[flags] = (engine.i32[flags] ?? 0) | Flag.RequiresGrad;
+  }
+  const made = finish(engine, record, shape, dtype, persistent);
+  const data = (engine.i32[(record + Field.data) >> 2] ?? 0) >>> 2;
+  const memory = dtype === "float32" ? engine.f32 : engine.i32;
+  fill(memory.subarray(data, data + made.size));
+  return made;
+}
+
+/** A copy without history; of a packed weight, in rows. */
+export function copyOf(source: Tensor): Tensor {
+  const { engine } = source;
+  const copy = leaf(source.shape, () => {}, { dtype: source.dtype }, engine);
+  engine.wasm.copyDense(copy.address, source.address);
+  return copy;
+}
+
+/** The same values without history; inside a scope the data is shared. */
+export function detached(source: Tensor): Tensor {
+  return apply(Op.Detach, [source], source.shape, { dtype: source.dtype });
+}

@@ -1,0 +1,88 @@
+// New tensors from numbers.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import { type LeafOptions, leaf } from "./apply.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Numbers, or numbers nested in arrays of equal length. */
+export type Nested = number | readonly Nested[];
+
+function shapeOf(data: Nested): number[] {
+  const shape: number[] = [];
+  for (let level: Nested | undefined = data; typeof level === "object"; level = level[0]) {
+    shape.push(level.length);
+  }
+  return shape;
+}
+
+function flatten(data: Nested, shape: readonly number[], depth: number, out: number[]): void {
+  if (typeof data === "number") {
+    if (depth !== shape.length) throw raggedError(shape);
+    out.push(data);
+    return;
+  }
+  if (depth >= shape.length || data.length !== shape[depth]) throw raggedError(shape);
+  for (const item of data) flatten(item, shape, depth + 1, out);
+}
+
+function raggedError(shape: readonly number[]): ShapeError {
+  return new ShapeError(
+    `The nested array is ragged: its first elements say shape [${shape}], but not all parts have it.`,
+  );
+}
+
+/**
+ * A tensor from numbers: a number, nested arrays, or a flat typed array with a `shape`.
+ * @throws ShapeError when the count of numbers and the shape disagree, or nested arrays are ragged.
+ */
+export function tensor(
+  data: Nested | Float32Array | Int32Array,
+  options: LeafOptions & { readonly shape?: readonly number[] } = {},
+): Tensor {
+  let values: ArrayLike<number>;
+  let found: readonly number[];
+  if (data instanceof Float32Array || data instanceof Int32Array) {
+    values = data;
+    found = [data.length];
+  } else {
+    const flat: number[] = [];
+    found = shapeOf(data);
+    flatten(data, found, 0, flat);
+    values = flat;
+  }
+  const shape = options.shape ?? found;
+  const size = shape.reduce((product, length) => product * length, 1);
+  if (size !== values.length) {
+    throw new ShapeError(
+      `Shape [${shape}] holds ${size} elements, but ${values.length} were given.`,
+    );
+  }
+  const dtype = options.dtype ?? (data instanceof Int32Array ? "int32" : "float32");
+  return leaf(shape, (out) => out.set(values), { ...options, dtype });
+}
+
+/** A tensor filled with one value. */
+export function full(shape: readonly number[], value: number, options: LeafOptions = {}): Tensor {
+  return leaf(shape, (out) => out.fill(value), options);
+}
+
+export function zeros(shape: readonly number[], options: LeafOptions = {}): Tensor {
+  return full(shape, 0, options);
+}
+
+export function ones(shape: readonly number[], options: LeafOptions = {}): Tensor {
+  return full(shape, 1, options);
+}
+
+/** The whole numbers [start, end) as a vector; int32 unless said otherwise. */
+export function arange(start: number, end: number, options: LeafOptions = {}): Tensor {
+  if (!Number.isInteger(start) || !Number.isInteger(end) || end < start) {
+    throw new UsageError(
+      `arange(${start}, ${end}) needs two whole numbers, the second not below the first.`,
+    );
+  }
+  const fill = (out: Float32Array | Int32Array): void => {
+    for (let i = 0; i < out.length; i++) out[i] = start + i;
+  };
+  return leaf([end - start], fill, { dtype: "int32", ...options });
+}

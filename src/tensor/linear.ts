@@ -1,0 +1,75 @@
+// The linear layer's function, with LoRA's low-rank branch as part of it.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import { Op } from "../core/op.ts";
+import { apply } from "./apply.ts";
+import { nextDropout } from "./dropout.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** The branch `scale · drop(x)·Aᵀ·Bᵀ`. */
+export interface LowRankBranch {
+  /** A [r, K]. */
+  readonly a: Tensor;
+  /** B [N, r]. */
+  readonly b: Tensor;
+  /** s = alpha / r. */
+  readonly scale: number;
+  /** Probability with which an element of x is left out, for A alone; default 0. */
+  readonly dropout?: number;
+}
+
+function expectMatrix(what: string, t: Tensor, rows: number | null, columns: number): void {
+  const fits = t.rank === 2 && t.shape[1] === columns && (rows === null || t.shape[0] === rows);
+  if (!fits || t.dtype !== "float32") {
+    throw new ShapeError(
+      `linear got ${what} of ${t.dtype} [${t.shape}]; expected float32 [${rows ?? "r"}, ${columns}].`,
+    );
+  }
+}
+
+/**
+ * y = x·Wᵀ + bias + s·drop(x)·Aᵀ·Bᵀ (Hu et al. 2021, arXiv:2106.09685, eq. 3).
+ * @param x [..., K]
+ * @param weight W [N, K]; a frozen one may lie as packed panels
+ * @param bias [N], or null
+ * @returns [..., N], one record on the tape
+ * @throws ShapeError naming the shapes that do not fit.
+ */
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  branch: LowRankBranch | null = null,
+): Tensor {
+  const k = x.shape.at(-1) ?? 0;
+  const n = weight.shape[0] ?? 0;
+  if (x.rank === 0 || x.dtype !== "float32" || weight.rank !== 2 || weight.shape[1] !== k) {
+    throw new ShapeError(
+      `linear cannot multiply x ${x.dtype} [${x.shape}] by a weight of [${weight.shape}]: expected x [..., K] and weight [N, K].`,
+    );
+  }
+  const sources = [x, weight];
+  if (bias !== null) {
+    if (bias.rank !== 1 || bias.shape[0] !== n || bias.dtype !== "float32") {
+      throw new ShapeError(
+        `linear got a bias of [${bias.shape}] for a weight of [${weight.shape}]; expected [${n}].`,
+      );
+    }
+    sources.push(bias);
+  }
+  let dropout = 0;
+  if (branch !== null) {
+    dropout = branch.dropout ?? 0;
+    if (!(dropout >= 0 && dropout < 1)) {
+      throw new UsageError(`dropout is ${dropout}; it must be at least 0 and below 1.`);
+    }
+    expectMatrix("a LoRA factor A", branch.a, null, k);
+    expectMatrix("a LoRA factor B", branch.b, n, branch.a.shape[0] ?? 0);
+    sources.push(branch.a, branch.b);
+  }
+  const ordinal = dropout > 0 ? nextDropout(x.engine) : 0;
+  return apply(Op.Linear, sources, [...x.shape.slice(0, -1), n], {
+    ints: [bias === null ? 0 : 1, branch === null ? 0 : 1, ordinal],
+    floats: [branch?.scale ?? 1, dropout],
+  });
+}

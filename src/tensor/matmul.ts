@@ -1,0 +1,53 @@
+// The matrix product.
+
+import { ShapeError } from "../core/error.ts";
+import { Op } from "../core/op.ts";
+import { apply } from "./apply.ts";
+import type { Tensor } from "./tensor.ts";
+
+function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
+  return new ShapeError(
+    `matmul cannot multiply [${a.shape}] by [${b.shape}]: ${why}. Expected [..., M, K] by [..., K, N].`,
+  );
+}
+
+/** Leading axes of the result: broadcast as in NumPy. */
+function broadcastBatches(a: Tensor, b: Tensor): number[] {
+  const left = a.shape.slice(0, -2);
+  const right = b.shape.slice(0, -2);
+  const rank = Math.max(left.length, right.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const m = left[i - rank + left.length] ?? 1;
+    const n = right[i - rank + right.length] ?? 1;
+    if (m !== n && m !== 1 && n !== 1) {
+      throw misfit(a, b, `their leading axes ${m} and ${n} do not broadcast`);
+    }
+    return m === 1 ? n : m;
+  });
+}
+
+/**
+ * a · b for a [..., M, K] and b [..., K, N]; leading axes broadcast. A vector counts as one row (a) or one column
+ * (b), and its axis is dropped from the result, as in PyTorch.
+ * @throws ShapeError naming both shapes.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.dtype !== "float32" || b.dtype !== "float32") {
+    throw new ShapeError(`matmul needs float32 tensors, but got ${a.dtype} and ${b.dtype}.`);
+  }
+  if (a.rank === 0 || b.rank === 0) throw misfit(a, b, "a scalar has no axis to sum over");
+  if (a.rank === 1) {
+    const product = matmul(a.reshape([1, a.size]), b);
+    const shape = product.shape.slice();
+    shape.splice(b.rank === 1 ? 0 : -2, 1);
+    return product.reshape(shape);
+  }
+  if (b.rank === 1) {
+    const product = matmul(a, b.reshape([b.size, 1]));
+    return product.reshape(product.shape.slice(0, -1));
+  }
+  const [m = 0, k = 0] = a.shape.slice(-2);
+  const [k2 = 0, n = 0] = b.shape.slice(-2);
+  if (k !== k2) throw misfit(a, b, `the inner sizes ${k} and ${k2} differ`);
+  return apply(Op.Matmul, [a, b], [...broadcastBatches(a, b), m, n]);
+}

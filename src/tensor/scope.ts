@@ -1,0 +1,95 @@
+// Scopes: where ops are recorded, and where what they make is freed again.
+//
+//   scope(() => { ... loss.backward(); ... })   everything made inside goes when the function returns;
+//                                               tensors it returns are copied out
+//   noGrad(() => { ... })                       ops inside record no gradients
+
+import { current, type Engine, type Lifetime } from "../core/engine.ts";
+import { UsageError } from "../core/error.ts";
+import { leaf } from "./apply.ts";
+import { Tensor } from "./tensor.ts";
+
+function isThenable(value: unknown): boolean {
+  return (
+    typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
+  );
+}
+
+/** Values of a returned tensor, saved while its memory is given back. */
+interface Rescued {
+  readonly tensor: Tensor;
+  readonly values: Float32Array | Int32Array;
+}
+
+/** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
+function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
+  if (value instanceof Tensor) found.push(value);
+  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
+  else if (isPlainObject(value)) for (const item of Object.values(value)) tensorsIn(item, found);
+  return found;
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+function replaceTensors(value: unknown, copies: ReadonlyMap<Tensor, Tensor>): unknown {
+  if (value instanceof Tensor) return copies.get(value) ?? value;
+  if (Array.isArray(value)) return value.map((item) => replaceTensors(item, copies));
+  if (!isPlainObject(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [key, replaceTensors(item, copies)]),
+  );
+}
+
+function close(engine: Engine, lifetime: Lifetime): void {
+  engine.wasm.closeScope();
+  engine.scopes.pop();
+  lifetime.alive = false;
+}
+
+/**
+ * Runs `fn` with ops recorded, then frees everything made inside. Tensors that `fn` returns (also in arrays and
+ * plain objects) are copied out: to the enclosing scope, or as persistent tensors. Scopes may be nested.
+ * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
+ */
+export function scope<T>(fn: () => T): T {
+  const engine = current();
+  if (engine.wasm.openScope() === 0) engine.outOfMemory("a scope");
+  const lifetime: Lifetime = { alive: true };
+  engine.scopes.push(lifetime);
+  let result: T;
+  const rescued: Rescued[] = [];
+  try {
+    result = fn();
+    if (isThenable(result)) {
+      throw new UsageError(
+        "The function of a scope returned a promise. A scope must be synchronous: await before it or after it.",
+      );
+    }
+    for (const tensor of tensorsIn(result)) {
+      if (tensor.belongsTo(lifetime)) rescued.push({ tensor, values: tensor.toArray() });
+    }
+  } finally {
+    close(engine, lifetime);
+  }
+  const copies = new Map<Tensor, Tensor>();
+  for (const { tensor, values } of rescued) {
+    copies.set(
+      tensor,
+      leaf(tensor.shape, (out) => out.set(values), { dtype: tensor.dtype }, engine),
+    );
+  }
+  return copies.size === 0 ? result : (replaceTensors(result, copies) as T);
+}
+
+/** Runs `fn` without recording gradients: nothing made inside requires one. */
+export function noGrad<T>(fn: () => T): T {
+  const engine = current();
+  const before = engine.wasm.setGradMode(0);
+  try {
+    return fn();
+  } finally {
+    engine.wasm.setGradMode(before);
+  }
+}

@@ -1,0 +1,297 @@
+// The tensor of the front end: a shape and the address of a record in the engine's memory. Inside a `scope` it
+// lives in the tape arena until the scope closes; outside it lives until `dispose()`.
+//
+// The methods are the functions of this folder's other files under PyTorch's names, so that `x.matmul(w).relu()`
+// and `relu(matmul(x, w))` are the same program.
+
+import type { Engine, Lifetime } from "../core/engine.ts";
+import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
+import { Field, Flag } from "../core/op.ts";
+import * as activation from "./activation.ts";
+import { copyOf, detached } from "./apply.ts";
+import * as elementwise from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import * as reduce from "./reduce.ts";
+import * as shapes from "./shape.ts";
+import { logSoftmax, softmax } from "./softmax.ts";
+
+export type DType = "float32" | "int32";
+
+/** Numbers of a tensor, row-major. */
+export type Values = Float32Array | Int32Array;
+
+/** A dense, row-major array of up to 6 axes in the engine's memory, with an optional gradient. */
+export class Tensor {
+  readonly engine: Engine;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly #address: number;
+  readonly #lifetime: Lifetime;
+  readonly #persistent: boolean;
+
+  /** Made by the functions of `create.ts` and `apply.ts`. */
+  constructor(
+    engine: Engine,
+    address: number,
+    shape: readonly number[],
+    dtype: DType,
+    scope: Lifetime | null,
+  ) {
+    this.engine = engine;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.#address = address;
+    this.#persistent = scope === null;
+    this.#lifetime = scope ?? { alive: true };
+  }
+
+  /** Address of the tensor's record; throws ReleasedError once the tensor is gone. */
+  get address(): number {
+    if (!this.#lifetime.alive) {
+      throw new ReleasedError(
+        `A tensor of shape [${this.shape}] was used after ${
+          this.#persistent ? "its dispose()" : "the scope that made it had closed"
+        }. ${
+          this.#persistent
+            ? "Keep it until it is no longer needed."
+            : "Return it from the scope's function, or read it with item() or toArray() inside."
+        }`,
+      );
+    }
+    return this.#address;
+  }
+
+  get rank(): number {
+    return this.shape.length;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return this.engine.i32[(this.address + Field.size) >> 2] ?? 0;
+  }
+
+  /** True outside of scopes and for parameters: the tensor lives until `dispose()`. */
+  get persistent(): boolean {
+    return this.#persistent;
+  }
+
+  /** True for a frozen weight that lies as packed panels. */
+  get packed(): boolean {
+    return this.#hasFlag(Flag.Packed);
+  }
+
+  /** Does it live and die with that scope? */
+  belongsTo(scope: Lifetime): boolean {
+    return this.#lifetime === scope;
+  }
+
+  get requiresGrad(): boolean {
+    return this.#hasFlag(Flag.RequiresGrad);
+  }
+
+  /** Only for leaves: tensors that no op has made. */
+  set requiresGrad(value: boolean) {
+    if (value === this.requiresGrad) return;
+    if (!this.#persistent) {
+      throw new UsageError(
+        "requiresGrad can be set on persistent tensors only. Make the tensor outside of scopes, or with { requiresGrad: true }.",
+      );
+    }
+    if (value && this.dtype !== "float32") {
+      throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
+    }
+    if (value && this.packed) this.unpack();
+    if (!value) this.engine.wasm.dropGradient(this.address);
+    const flags = (this.address + Field.flags) >> 2;
+    const i32 = this.engine.i32;
+    i32[flags] = (i32[flags] ?? 0) ^ Flag.RequiresGrad;
+  }
+
+  #hasFlag(flag: number): boolean {
+    return ((this.engine.i32[(this.address + Field.flags) >> 2] ?? 0) & flag) !== 0;
+  }
+
+  #field(offset: number): number {
+    return (this.engine.i32[(this.address + offset) >> 2] ?? 0) >>> 0;
+  }
+
+  #view(address: number): Values {
+    const memory = this.dtype === "float32" ? this.engine.f32 : this.engine.i32;
+    return memory.subarray(address >>> 2, (address >>> 2) + this.size);
+  }
+
+  /** A copy of the values, row-major. */
+  toArray(): Values {
+    if (!this.packed) return this.#view(this.#field(Field.data)).slice();
+    const dense = copyOf(this);
+    const values = dense.toArray();
+    if (dense.persistent) dense.dispose();
+    return values;
+  }
+
+  /** The value of a tensor of one element. */
+  item(): number {
+    if (this.size !== 1) {
+      throw new ShapeError(
+        `item() needs a tensor of one element, but the shape is [${this.shape}]. Use toArray(), or reduce it first.`,
+      );
+    }
+    return this.#view(this.#field(Field.data))[0] ?? Number.NaN;
+  }
+
+  /** Overwrites the values in place, row-major. */
+  set(values: ArrayLike<number>): void {
+    if (values.length !== this.size) {
+      throw new ShapeError(
+        `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,
+      );
+    }
+    const wasPacked = this.packed;
+    if (wasPacked) this.unpack();
+    this.#view(this.#field(Field.data)).set(values);
+    if (wasPacked) this.pack();
+  }
+
+  /** A copy of the gradient, row-major, or null when there is none. */
+  get grad(): Float32Array | null {
+    const root = this.#field(Field.root);
+    const address = (this.engine.i32[(root + Field.grad) >> 2] ?? 0) >>> 0;
+    if (address === 0) return null;
+    return this.engine.f32.slice(address >>> 2, (address >>> 2) + this.size);
+  }
+
+  /** Frees the gradient of a persistent tensor. */
+  zeroGrad(): void {
+    if (this.#persistent) this.engine.wasm.dropGradient(this.address);
+  }
+
+  /** Asks that the gradient of this intermediate tensor outlive `backward`. */
+  retainGrad(): void {
+    if (this.engine.wasm.retainGradient(this.address) === 0) this.engine.outOfMemory("a gradient");
+  }
+
+  /**
+   * Adds the gradients of this one-element tensor to `grad` of every leaf that requires them.
+   * @throws UsageError outside a scope, or when nothing that requires a gradient led here.
+   */
+  backward(): void {
+    if (this.#persistent) {
+      throw new UsageError(
+        "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }).",
+      );
+    }
+    if (this.size !== 1) {
+      throw new ShapeError(
+        `backward() starts from a tensor of one element, but the shape is [${this.shape}]. Reduce it with sum() or mean() first.`,
+      );
+    }
+    if (!this.requiresGrad) {
+      throw new UsageError(
+        "backward() found nothing to differentiate: no tensor with requiresGrad led to this one, or it was made under noGrad().",
+      );
+    }
+    if (this.engine.wasm.backward(this.address) === 0) this.engine.outOfMemory("backward()");
+  }
+
+  /** The same values, cut off from the tape. */
+  detach(): Tensor {
+    return detached(this);
+  }
+
+  /** A copy; of a packed weight, in rows. */
+  clone(): Tensor {
+    return copyOf(this);
+  }
+
+  /** Lays a frozen [N, K] weight out as the panels that linear layers read; values do not change. */
+  pack(): void {
+    if (this.packed) return;
+    if (!this.#persistent || this.requiresGrad || this.rank !== 2 || this.dtype !== "float32") {
+      throw new UsageError(
+        `Only a persistent, frozen float32 matrix can be packed; this tensor has shape [${this.shape}]` +
+          `${this.requiresGrad ? " and requires a gradient" : ""}.`,
+      );
+    }
+    if (this.engine.wasm.pack(this.address) === 0) this.engine.outOfMemory("packing a weight");
+  }
+
+  /** Lays a packed weight out in rows again. */
+  unpack(): void {
+    if (!this.packed) return;
+    if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
+  }
+
+  /** Frees a persistent tensor at once. */
+  dispose(): void {
+    if (!this.#persistent) {
+      throw new UsageError("A tensor of a scope is freed by its scope; dispose() is for persistent ones.");
+    }
+    if (!this.#lifetime.alive) return;
+    this.engine.wasm.dispose(this.#address);
+    this.#lifetime.alive = false;
+  }
+
+  add(other: Tensor | number): Tensor {
+    return elementwise.add(this, other);
+  }
+  sub(other: Tensor | number): Tensor {
+    return elementwise.sub(this, other);
+  }
+  mul(other: Tensor | number): Tensor {
+    return elementwise.mul(this, other);
+  }
+  div(other: Tensor | number): Tensor {
+    return elementwise.div(this, other);
+  }
+  neg(): Tensor {
+    return activation.neg(this);
+  }
+  exp(): Tensor {
+    return activation.exp(this);
+  }
+  log(): Tensor {
+    return activation.log(this);
+  }
+  sqrt(): Tensor {
+    return activation.sqrt(this);
+  }
+  tanh(): Tensor {
+    return activation.tanh(this);
+  }
+  sigmoid(): Tensor {
+    return activation.sigmoid(this);
+  }
+  relu(): Tensor {
+    return activation.relu(this);
+  }
+  matmul(other: Tensor): Tensor {
+    return matmul(this, other);
+  }
+  sum(options?: reduce.ReduceOptions): Tensor {
+    return reduce.sum(this, options);
+  }
+  mean(options?: reduce.ReduceOptions): Tensor {
+    return reduce.mean(this, options);
+  }
+  max(options?: reduce.ReduceOptions): Tensor {
+    return reduce.max(this, options);
+  }
+  softmax(axis?: number): Tensor {
+    return softmax(this, axis);
+  }
+  logSoftmax(axis?: number): Tensor {
+    return logSoftmax(this, axis);
+  }
+  reshape(shape: readonly number[]): Tensor {
+    return shapes.reshape(this, shape);
+  }
+  transpose(axis0: number, axis1: number): Tensor {
+    return shapes.transpose(this, axis0, axis1);
+  }
+  permute(axes: readonly number[]): Tensor {
+    return shapes.permute(this, axes);
+  }
+  slice(axis: number, start: number, end?: number): Tensor {
+    return shapes.slice(this, axis, start, end);
+  }
+}
