@@ -1,13 +1,13 @@
 // exp, log, sin, cos and pow on one f64, to about 1e-15 relative: learning rates, bias correction β^t, sampling.
 // Plain f64 operations only, so every engine gives the same bits. Not for inner loops.
 //
-//   exp   2^n·e^r, |r| ≤ ln 2 / 2, Taylor to r^13 / 13!
+//   exp   2^n·e^r, |r| ≤ 0.35, Taylor to r^13 / 13!
 //   log   n·ln 2 + 2·(s + s³/3 + s⁵/5 + …), s = (m − 1) / (m + 1), as an unevaluated sum high + low
 //   sin, cos   x − n·π/2 in three parts, Taylor to r^17 and r^18; |x| above 2^27 gives NaN
 //   pow   exp(y·log x) with the product kept as high + low
 
-/** 1 / ln 2, as good as choosing n needs. */
-const LOG2E: f64 = 1.44269504;
+/** 1 / ln 2, as good as choosing n needs: |r| stays below 0.35. */
+const LOG2E: f64 = 92.33248261893 / 64;
 /** ln 2 = LN2_UP + LN2_REST; 32 bits above, so that n·LN2_UP is exact. */
 const LN2_UP: f64 = 0.6931471803691238;
 const LN2_REST: f64 = 1.9082149292705877e-10;
@@ -24,8 +24,8 @@ function scale(x: f64, n: i32): f64 {
 
 /** e^(x + tail), |tail| far below an ulp of 1. */
 function expSum(x: f64, tail: f64): f64 {
-  if (isNaN(x)) return x;
-  if (x > 709.79) return f64.MAX_VALUE * 2;
+  // The negation catches NaN, which is returned.
+  if (!(x <= 709.79)) return x > 0 ? f64.MAX_VALUE * 2 : x;
   if (x < -745.14) return 0;
   const n = nearest(x * LOG2E);
   const r = x - n * LN2_UP - (n * LN2_REST - tail);

@@ -25,6 +25,11 @@ export { batched, batchedScratch } from "./gemm/batched";
 export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
 export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
 export { roof } from "./gemm/roof";
+// transcendental functions
+export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
+export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
+// random numbers
+export { dropoutThreshold, fillDropoutMask, fillNormal, fillUniform, philox } from "./random";
 // threads
 export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./parallel";
 

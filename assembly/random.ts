@@ -96,6 +96,25 @@ export function dropoutMask4(
   return Philox.kept(seedLo, seedHi, stream, step, block, threshold);
 }
 
+/** dst [count] = 1 where element offset + i is kept by Philox.kept, 0 where it is dropped. */
+export function fillDropoutMask(
+  dst: usize,
+  count: i32,
+  seedLo: u32,
+  seedHi: u32,
+  stream: u32,
+  step: u32,
+  offset: u32,
+  threshold: i32,
+): void {
+  let block = offset >> 2;
+  for (let at = -(<i32>(offset & 3)); at < count; at += 4) {
+    const mask = dropoutMask4(seedLo, seedHi, stream, step, block, threshold);
+    storeBlock(dst, at, count, v128.and(mask, f32x4.splat(1)));
+    block++;
+  }
+}
+
 /** Writes the four words of a counter to dst [4]. */
 export function philox(
   dst: usize,
