@@ -34,8 +34,8 @@ const ARRIVED: usize = 0;
 const PHASE: usize = 4;
 const SLEEPERS: usize = 8;
 
-/** Loads before a thread goes to sleep. */
-const SPIN: i32 = 20000;
+/** Loads before a thread goes to sleep: about 50 µs (1.1 ns each in Node 20 on a 3 GHz Xeon). */
+const SPIN: i32 = 50000;
 
 function lineOf(thread: i32): usize {
   return THREAD_LINES + LINE * (1 + <usize>thread);
@@ -91,19 +91,12 @@ export function launch(kind: i32, record: usize, threads: i32): void {
 /** Returns when a worker's done word has reached its order; traps when the worker is lost. */
 function join(line: usize): void {
   const order = load<i32>(line, ORDER);
-  for (let i = 0; i < SPIN; i++) {
-    if (atomic.load<i32>(line, DONE) == order) return;
-  }
-  const mayWait = load<i32>(JOB, MAY_WAIT);
+  const mayWait = load<i32>(JOB, MAY_WAIT) != 0;
   while (true) {
     const done = atomic.load<i32>(line, DONE);
     if (done == order) return;
     if (done < 0) unreachable();
-    if (mayWait) {
-      atomic.store<i32>(lineOf(0), 1, ASLEEP);
-      atomic.wait<i32>(line + DONE, done, -1);
-      atomic.store<i32>(lineOf(0), 0, ASLEEP);
-    }
+    pause(mayWait, lineOf(0) + ASLEEP, line + DONE, done);
   }
 }
 
@@ -113,23 +106,37 @@ export function serve(thread: i32): void {
   let order = 0;
   atomic.store<i32>(line, 1, READY);
   while (true) {
-    order = nextOrder(line, order);
-    if (order < 0) return;
+    const next = atomic.load<i32>(line, ORDER);
+    if (next == order) {
+      pause(true, line + ASLEEP, line + ORDER, order);
+      continue;
+    }
+    if (next < 0) return;
+    order = next;
     execute(load<i32>(JOB, KIND), load<usize>(JOB, RECORD), thread, load<i32>(JOB, THREADS));
     atomic.store<i32>(line, order, DONE);
     if (atomic.load<i32>(lineOf(0), ASLEEP)) atomic.notify(line + DONE, 1);
   }
 }
 
-function nextOrder(line: usize, seen: i32): i32 {
-  for (let i = 0; i < SPIN; i++) {
-    const order = atomic.load<i32>(line, ORDER);
-    if (order != seen) return order;
+/**
+ * Spins, then sleeps if it may, until the word may hold something else than `value`; `asleep` is raised meanwhile.
+ * After the wait nothing but `asleep` may be read, and this function must not be inlined into others: the first
+ * compiler tier of V8 11 (Node 20) saves the 32-bit address of a wait as 64 bits, which zeroes the last local.
+ * That the function calls itself, to spin, keeps it on its own.
+ */
+function pause(maySleep: bool, asleep: usize, word: usize, value: i32): void {
+  if (!maySleep) {
+    for (let i = 0; i < SPIN; i++) {
+      if (atomic.load<i32>(word) != value) return;
+    }
+    return;
   }
-  atomic.store<i32>(line, 1, ASLEEP);
-  while (atomic.load<i32>(line, ORDER) == seen) atomic.wait<i32>(line + ORDER, seen, -1);
-  atomic.store<i32>(line, 0, ASLEEP);
-  return atomic.load<i32>(line, ORDER);
+  pause(false, asleep, word, value);
+  if (atomic.load<i32>(word) != value) return;
+  atomic.add<i32>(asleep, 1);
+  atomic.wait<i32>(word, value, -1);
+  atomic.sub<i32>(asleep, 1);
 }
 
 /**
@@ -144,16 +151,9 @@ export function barrier(thread: i32, threads: i32): void {
     openBarrier();
     return;
   }
-  for (let i = 0; i < SPIN; i++) {
-    if (atomic.load<i32>(BARRIER, PHASE) != phase) break;
-  }
   const mayWait = thread > 0 || load<i32>(JOB, MAY_WAIT) != 0;
   while (atomic.load<i32>(BARRIER, PHASE) == phase) {
-    if (mayWait) {
-      atomic.add<i32>(BARRIER, 1, SLEEPERS);
-      atomic.wait<i32>(BARRIER + PHASE, phase, -1);
-      atomic.sub<i32>(BARRIER, 1, SLEEPERS);
-    }
+    pause(mayWait, BARRIER + SLEEPERS, BARRIER + PHASE, phase);
   }
   if (atomic.load<i32>(JOB, BROKEN)) unreachable();
 }
