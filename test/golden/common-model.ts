@@ -7,7 +7,8 @@
 // LoRA: r 8, alpha 16, on q, k, v, o, fc1, fc2 of every layer; all else frozen. AdamW: see `commonAdamW`, decay on
 // every trained tensor, one fixed batch, no clipping, constant rate. Losses are those before each update.
 
-import { Generator, type TensorPlan } from "./generator.ts";
+import type { TensorPlan } from "../fixtures/fixture.ts";
+import { Generator } from "./generator.ts";
 
 export interface CommonSize {
   readonly name: "S" | "M" | "L";

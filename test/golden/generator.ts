@@ -4,14 +4,7 @@
 // Uniform numbers equal those of test/fixtures/generator.py to the last bit. Normal ones hang on the host's
 // log and cos in the last bit of float64; rounded to float32 the two languages agree.
 
-/** How the start values of one tensor are drawn: `offset + scale * normal`, rounded to float32. */
-export interface TensorPlan {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly scale: number;
-  /** Added to every value; absent means 0. */
-  readonly offset?: number;
-}
+import type { TensorPlan } from "../fixtures/fixture.ts";
 
 /** The stream of numbers that starts at one seed. */
 export class Generator {
