@@ -1,0 +1,129 @@
+// Python's regular expressions, as far as adapter configs use them, over the names of modules.
+// Only the question "does it match, and up to where" is asked, so a pattern is run without backtracking:
+// each node maps the set of places where a match may begin to the set of places where it may end (a
+// position-set form of K. Thompson, "Regular expression search algorithm", 1968). The work is at most
+// nodes * length^2, whatever the pattern, and Python's meaning does not depend on the host's RegExp.
+// What cannot be had that way (backreferences, atomic groups) is refused by name, and so are quantifiers
+// within quantifiers, which run away in the tools that would read the config next.
+import { UsageError } from "../core/error.ts";
+import { type Node, PatternParser } from "./pattern-parser.ts";
+
+/** The longest pattern that is accepted, in characters. */
+export const MAX_PATTERN = 1000;
+
+/** A compiled pattern. */
+export class Pattern {
+  readonly source: string;
+  readonly #node: Node;
+  readonly #ignoreCase: boolean;
+
+  /**
+   * @param source a regular expression as Python's `re` writes it
+   * @param what how error messages call it, such as `targetModules`
+   */
+  constructor(source: string, what: string) {
+    if (source.length > MAX_PATTERN) {
+      throw new UsageError(
+        `${what} is a pattern of ${source.length} characters; at most ${MAX_PATTERN} are allowed. ` +
+          "Give a list of module names instead.",
+      );
+    }
+    const parser = new PatternParser(source, what);
+    this.source = source;
+    this.#node = parser.parse();
+    this.#ignoreCase = parser.ignoreCase;
+  }
+
+  /** Whether the pattern matches all of `text` (Python's `re.fullmatch`). */
+  matches(text: string): boolean {
+    return this.ends(text, [0]).has(text.length);
+  }
+
+  /** Every place in `text` where a match that begins at one of `starts` can end. */
+  ends(text: string, starts: Iterable<number>): Set<number> {
+    const fold = this.#ignoreCase;
+    const subject = { text: fold ? text.toLowerCase() : text, fold, known: new Map() };
+    return step(this.#node, new Set(starts), subject);
+  }
+}
+
+interface Subject {
+  readonly text: string;
+  readonly fold: boolean;
+  /** What a look-around has found at a place, so that nested ones are not asked twice. */
+  readonly known: Map<Node, Map<number, boolean>>;
+}
+
+const isWord = (char: string) => /^[A-Za-z0-9_]$/.test(char);
+
+function step(node: Node, from: Set<number>, subject: Subject): Set<number> {
+  const { text, fold } = subject;
+  const keep = (condition: (place: number) => boolean) => new Set([...from].filter(condition));
+  switch (node.kind) {
+    case "char": {
+      const to = new Set<number>();
+      for (const place of from) {
+        if (place < text.length && node.accepts(text.charAt(place), fold)) to.add(place + 1);
+      }
+      return to;
+    }
+    case "sequence":
+      return node.items.reduce((places, item) => step(item, places, subject), from);
+    case "choice":
+      return new Set(node.items.flatMap((item) => [...step(item, from, subject)]));
+    case "repeat":
+      return repeat(node.item, node.min, node.max, from, subject);
+    case "start":
+      return keep((place) => place === 0);
+    case "end":
+      return keep((place) => place === text.length);
+    case "boundary":
+      return keep((place) => {
+        const before = place > 0 && isWord(text.charAt(place - 1));
+        const after = place < text.length && isWord(text.charAt(place));
+        return (before !== after) !== node.negative;
+      });
+    case "ahead":
+    case "behind":
+      return keep((place) => looks(node, place, subject) !== node.negative);
+  }
+}
+
+/** Whether a look-around finds its item ahead of, or behind, a place. */
+function looks(
+  node: Node & { kind: "ahead" | "behind" },
+  place: number,
+  subject: Subject,
+): boolean {
+  const known = subject.known.get(node) ?? new Map<number, boolean>();
+  subject.known.set(node, known);
+  let found = known.get(place);
+  if (found === undefined) {
+    if (node.kind === "ahead") found = step(node.item, new Set([place]), subject).size > 0;
+    else {
+      const begin = place - node.length;
+      found = begin >= 0 && step(node.item, new Set([begin]), subject).has(place);
+    }
+    known.set(place, found);
+  }
+  return found;
+}
+
+function repeat(
+  item: Node,
+  min: number,
+  max: number,
+  from: Set<number>,
+  subject: Subject,
+): Set<number> {
+  let frontier = from;
+  for (let count = 0; count < min; count++) frontier = step(item, frontier, subject);
+  const reached = new Set(frontier);
+  // A further round is only needed for places not seen before: there are at most text.length + 1.
+  for (let count = min; count < max && frontier.size > 0; count++) {
+    const next = [...step(item, frontier, subject)].filter((place) => !reached.has(place));
+    frontier = new Set(next);
+    for (const place of next) reached.add(place);
+  }
+  return reached;
+}

@@ -1,0 +1,138 @@
+import { readFileSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { type LoraOptions, resolveLoraConfig } from "../../src/adapters/config.ts";
+import { type ModulePath, matchTargets } from "../../src/adapters/target.ts";
+import { UsageError } from "../../src/core/error.ts";
+
+type Family = "llama" | "gpt2";
+type Expected = Record<string, [number, number]> | { error: string };
+interface Oracle {
+  modules: Record<Family, [string, string][]>;
+  cases: ({ config: Record<string, unknown> } & Record<Family, Expected>)[];
+}
+const fixture = new URL("../../../test/fixtures/peft/matching.json", import.meta.url);
+const oracle: Oracle = JSON.parse(readFileSync(fixture, "utf8"));
+
+function kindOf(path: string, className: string): ModulePath["kind"] {
+  if (path === "lm_head") return "head";
+  if (className === "Linear" || className === "Conv1D") return "linear";
+  return className === "Embedding" ? "embedding" : "other";
+}
+function modulesOf(family: Family): ModulePath[] {
+  return oracle.modules[family].map(([path, name]) => ({ path, kind: kindOf(path, name) }));
+}
+const camel = (key: string) => key.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
+
+for (const { config, ...expected } of oracle.cases) {
+  test(`PEFT adapts the same modules with the same rank and scale for ${JSON.stringify(config)}`, () => {
+    const options: LoraOptions = Object.fromEntries(
+      Object.entries(config).map(([key, value]) => [camel(key), value]),
+    );
+    for (const family of ["llama", "gpt2"] as const) {
+      let found: Record<string, [number, number]> | { error: string };
+      try {
+        const { targets } = matchTargets(modulesOf(family), resolveLoraConfig(options));
+        found = Object.fromEntries(targets.map(({ path, r, scale }) => [path, [r, scale]]));
+      } catch (error) {
+        assert.instance(error, UsageError);
+        found = { error: "NoMatchingPeftModuleError" };
+      }
+      assert.equal(found, expected[family]);
+    }
+  });
+}
+
+const llama = modulesOf("llama");
+const match = (options: LoraOptions, modelType?: string) =>
+  matchTargets(llama, resolveLoraConfig(options), modelType);
+function failure(options: LoraOptions, modelType?: string): string {
+  try {
+    match(options, modelType);
+  } catch (error) {
+    assert.instance(error, UsageError);
+    return (error as UsageError).message;
+  }
+  return assert.unreachable("nothing was refused") as never;
+}
+
+test("without targets the default of the model's type is taken", () => {
+  const paths = match({}, "llama").targets.map(({ path }) => path);
+  assert.equal(
+    paths,
+    match({ targetModules: ["q_proj", "v_proj"] }).targets.map(({ path }) => path),
+  );
+});
+
+test("without targets a model of unknown type is refused", () => {
+  assert.match(failure({}, "bloom"), /no default targetModules .* "bloom"/);
+});
+
+test("a target that matches nothing is refused with the names that exist, the nearest first", () => {
+  const message = failure({ targetModules: ["q_porj"] });
+  assert.match(
+    message,
+    /"q_porj".* matches no module of this model; the linear layers are called "q_proj", /,
+  );
+  for (const name of [
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+    "lm_head",
+  ]) {
+    assert.ok(message.includes(`"${name}"`), name);
+  }
+  assert.match(message, /such as "model.layers.0.self_attn.q_proj"/);
+});
+
+test("a bare name given as a pattern is refused with the advice to give a list", () => {
+  assert.match(
+    failure({ targetModules: "q_proj" }),
+    /A string is a regular expression for the whole path/,
+  );
+});
+
+test("options that empty the selection are named in the error", () => {
+  assert.match(
+    failure({ targetModules: ["q_proj"], layersToTransform: [7] }),
+    /with layersToTransform \[7\]/,
+  );
+  assert.match(
+    failure({ targetModules: ["q_proj"], excludeModules: ".*" }),
+    /with excludeModules "\.\*"/,
+  );
+});
+
+test("a target that is no linear layer is refused by name", () => {
+  assert.match(
+    failure({ targetModules: ["q_proj", "input_layernorm"] }),
+    /also matches "model.layers.0.input_layernorm"/,
+  );
+  assert.match(failure({ targetModules: ".*" }), /only linear layers/);
+  assert.match(failure({ targetModules: ["embed_tokens"] }), /"model.embed_tokens"/);
+});
+
+test("a name, an exclusion or a pattern without effect is a warning with the nearest names", () => {
+  const { targets, warnings } = match({
+    targetModules: ["q_proj", "kproj"],
+    excludeModules: ["nothing"],
+    rankPattern: { "layers.5.q_proj": 2, q_proj: 4 },
+    alphaPattern: { v_proj: 2 },
+  });
+  assert.is(targets.length, 2);
+  assert.equal(
+    warnings.map((warning) => warning.slice(0, 40)),
+    [
+      'targetModules "kproj" matches no module; the linear',
+      'excludeModules ["nothing"] excludes no module.',
+      'rankPattern "layers.5.q_proj" matches no adapted',
+      'alphaPattern "v_proj" matches no adapted module',
+    ].map((text) => text.slice(0, 40)),
+  );
+  assert.match(warnings[0]!, /are called "k_proj", /);
+});
+
+test.run();
