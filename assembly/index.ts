@@ -25,6 +25,7 @@ export { batched, batchedScratch } from "./gemm/batched";
 export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
 export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
 export { roof } from "./gemm/roof";
+export { setTileForm } from "./gemm/tile";
 // transcendental functions
 export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
 export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";

@@ -9,6 +9,7 @@ function takesWhole(count: i32, strideC: i32, threads: i32): bool {
 }
 
 /** Bytes of scratch that `batched` needs for all threads together. */
+// biome-ignore format: one operand a line
 export function batchedScratch(
   count: i32, m: i32, n: i32, k: i32, bLayout: i32, strideC: i32, threads: i32,
 ): usize {
@@ -22,12 +23,24 @@ export function batchedScratch(
  */
 export function batched(
   count: i32,
-  m: i32, n: i32, k: i32,
-  a: usize, aLayout: i32, lda: i32, strideA: i32,
-  b: usize, bLayout: i32, ldb: i32, strideB: i32,
-  c: usize, ldc: i32, strideC: i32,
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  aLayout: i32,
+  lda: i32,
+  strideA: i32,
+  b: usize,
+  bLayout: i32,
+  ldb: i32,
+  strideB: i32,
+  c: usize,
+  ldc: i32,
+  strideC: i32,
   accumulate: bool,
-  scratch: usize, thread: i32, threads: i32,
+  scratch: usize,
+  thread: i32,
+  threads: i32,
 ): void {
   let first = 0;
   let end = count;

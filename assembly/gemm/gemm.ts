@@ -15,7 +15,10 @@ export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32):
 }
 
 /** Bytes of scratch that `gemmLowRank` needs for all threads together. */
-export function gemmLowRankScratch(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
+// biome-ignore format: one operand a line
+export function gemmLowRankScratch(
+  m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32,
+): usize {
   return <usize>threads * Scratch.size(m, n, k, bLayout, r, threads);
 }
 
@@ -24,21 +27,21 @@ export function gemmLowRankScratch(m: i32, n: i32, k: i32, bLayout: i32, r: i32,
  * Blocks are as large as the largest slice of a thread needs, and whole cache lines.
  */
 class Scratch {
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static rows(m: i32, n: i32, threads: i32): i32 {
     const panels = (m + MR - 1) / MR;
     return min(MC, (Split.byRows(m, n) ? (panels + threads - 1) / threads : panels) * MR);
   }
 
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static columns(m: i32, n: i32, threads: i32): i32 {
     const panels = (n + NR - 1) / NR;
     return min(NC, (Split.byRows(m, n) ? panels : (panels + threads - 1) / threads) * NR);
   }
 
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static bytes(floats: i32): usize {
     return (((<usize>floats) << 2) + 63) & ~(<usize>63);
@@ -49,11 +52,14 @@ class Scratch {
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
     const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
-    return 128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r);
+    return (
+      128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r)
+    );
   }
 }
 
 /** C [m, n] = or += A · B; layouts and leading dimensions as in policy.ts, strides in elements. */
+// biome-ignore format: one operand a line
 export function gemm(
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
@@ -71,6 +77,7 @@ export function gemm(
  * C [m, n] = or += A · B, then + bias [n] (none if 0), then + t [m, r] · Bt (none if r = 0).
  * t is row-major with leading dimension ldt; Bt is B_COLS (stored [n, r]) or B_ROWS (stored [r, n]).
  */
+// biome-ignore format: one operand a line
 export function gemmLowRank(
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
@@ -127,6 +134,7 @@ export function gemmLowRank(
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
+// biome-ignore format: one operand a line
 function blocked(
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
@@ -146,6 +154,9 @@ function blocked(
   const tBlock = bBlock + own;
   const btBlock = tBlock + Scratch.bytes(mcMost * r);
 
+  // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
+  // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
+  const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
   for (let n0 = 0; n0 < n; n0 += NC) {
     const nc = min(NC, n - n0);
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
@@ -155,7 +166,11 @@ function blocked(
       const last = k0 + kc >= k;
       let bPanels = addressB(b, bLayout, ldb, k0, n0);
       let bPanel = (<usize>ldb) << 5;
-      if (bLayout != B_PANELS) {
+      let bStep: usize = 32;
+      if (inPlace) {
+        bPanel = 32;
+        bStep = (<usize>ldb) << 2;
+      } else if (bLayout != B_PANELS) {
         packB(bBlock, bPanels, bLayout, ldb, kc, nc);
         bPanels = bBlock;
         bPanel = (<usize>kc) << 5;
@@ -167,7 +182,7 @@ function blocked(
         if (last && r > 0) packA(tBlock, t + ((<usize>m0 * <usize>ldt) << 2), A_ROWS, ldt, mc, r);
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          mc, nc, kc, aBlock, bPanels, bPanel, at, cStep, accumulate || k0 > 0,
+          mc, nc, kc, aBlock, bPanels, bPanel, bStep, at, cStep, accumulate || k0 > 0,
           last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0, tBlock, btBlock, scratch,
         );
       }
@@ -177,9 +192,10 @@ function blocked(
 }
 
 /** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
+// biome-ignore format: one operand a line
 function block(
   mc: i32, nc: i32, kc: i32,
-  a: usize, b: usize, bPanel: usize,
+  a: usize, b: usize, bPanel: usize, bStep: usize,
   c: usize, cStep: usize,
   accumulate: bool,
   bias: usize,
@@ -195,7 +211,7 @@ function block(
     let ci = c;
     for (let i = 0; i < mc; i += MR) {
       const mr = min(MR, mc - i);
-      if (kc > 0) tile(mr, nr, kc, ai, 16, b, 32, ci, cStep, accumulate, sums);
+      if (kc > 0) tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
       if (bias != 0) addBias(mr, nr, bias, ci, cStep);
       if (r > 0) tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
       ai += aPanel;

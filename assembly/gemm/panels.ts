@@ -1,8 +1,9 @@
 // The packed form of a weight W [N, K], in which frozen weights live:
 //   ceil(N/8) panels of [K][8] floats, panel p at p·K·8; lane i of step k is W[8p + i, k]; tail lanes are zeros.
 // It is the packed B operand of x·Wᵀ as it stands (B_PANELS), and 8x8 blocks of it are contiguous for dY·W.
-import { B_COLS, Blocks, NR } from "./policy";
+
 import { packB, Transpose } from "./pack";
+import { B_COLS, Blocks, NR } from "./policy";
 
 /** Floats that the panels of W [n, k] take. */
 export function panelFloats(n: i32, k: i32): i32 {
@@ -40,7 +41,7 @@ export function unpackWeight(dst: usize, panels: usize, n: i32, k: i32): void {
 
 /** dst [k] = row n of the packed W. */
 export function panelRow(dst: usize, panels: usize, k: i32, n: i32): void {
-  let src = panels + (((<usize>(n & -NR)) * <usize>k + <usize>(n & (NR - 1))) << 2);
+  let src = panels + ((<usize>(n & -NR) * <usize>k + <usize>(n & (NR - 1))) << 2);
   const end = dst + ((<usize>k) << 2);
   while (dst < end) {
     store<f32>(dst, load<f32>(src));

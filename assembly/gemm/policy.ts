@@ -6,11 +6,17 @@
 //
 // Blocking: a B strip of KC·NR floats stays in L1 (16 or 8 KB), an A block of MC·KC floats in L2
 // (256 or 128 KB), a B block of KC·NC floats in L2 or L3.
+import { CONSTANTS } from "../layout";
 
 /** Rows of a micro-tile of C, and width of a packed A panel [k][4]. */
 export const MR: i32 = 4;
 /** Columns of a micro-tile of C, and width of a packed B panel [k][8]. */
 export const NR: i32 = 8;
+/**
+ * Address of the word that says how the 4x8 tile reads A: 0 splatting loads, 1 one load and shuffles. It is the
+ * last word before the constants; the main thread writes it once, before the first product.
+ */
+export const TILE_FORM: usize = CONSTANTS - 4;
 export const MC: i32 = 128;
 export const NC: i32 = 1024;
 
@@ -30,14 +36,14 @@ export const B_PANELS_T: i32 = 3;
 
 export class Blocks {
   /** Steps of k between two additions into C. Part of the meaning of a product: see the file head. */
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static kc(): i32 {
     return ASC_FEATURE_RELAXED_SIMD ? 256 : 512;
   }
 
   /** x rounded up to a multiple of `unit`, a power of two. */
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static roundUp(x: i32, unit: i32): i32 {
     return (x + unit - 1) & -unit;
@@ -46,14 +52,14 @@ export class Blocks {
 
 export class Split {
   /** First item of a thread's slice of `count`; the slice ends where the next thread's begins. */
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static first(count: i32, thread: i32, threads: i32): i32 {
     return <i32>((<i64>count * <i64>thread) / <i64>threads);
   }
 
   /** Whether threads share the rows of C (else its columns). Few rows are a GEMV, which splits columns. */
-  // @ts-ignore: decorator
+  // @ts-expect-error: decorator
   @inline
   static byRows(m: i32, n: i32): bool {
     return m > 3 && m >= n;

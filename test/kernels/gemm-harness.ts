@@ -19,7 +19,8 @@ export type Kernels = Record<
   | "panelFloats"
   | "packWeight"
   | "unpackWeight"
-  | "panelRow",
+  | "panelRow"
+  | "setTileForm",
   Kernel
 >;
 

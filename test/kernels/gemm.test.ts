@@ -79,6 +79,8 @@ const edgeShapes: readonly (readonly [number, number, number])[] = [
   [2, 31, 511],
   [3, 17, 1025],
   [4, 8, 512],
+  [8, 24, 520],
+  [40, 48, 30],
   [5, 9, 513],
   [6, 12, 1024],
   [7, 15, 257],
@@ -171,6 +173,19 @@ test("layout, padding and thread count do not change a bit", () => {
           expectSameBits(other, one, what);
         }
       }
+    }
+  }
+});
+
+test("both forms of the 4x8 tile give the same bits", () => {
+  for (const build of builds) {
+    for (const [m, n, k] of edgeShapes) {
+      const product = { a: matrix(m, k, m), b: matrix(k, n, n) };
+      const splats = run(build, product);
+      build.kernels.setTileForm(1);
+      const shuffles = run(build, product);
+      build.kernels.setTileForm(0);
+      expectSameBits(shuffles, splats, `${build.name} ${m}x${n}x${k}`);
     }
   }
 });
