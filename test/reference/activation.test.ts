@@ -116,6 +116,11 @@ test("both kinds of gelu differ by less than 0.0005 everywhere, as their paper s
   expectClose(activation.geluTanh(x).data, activation.gelu(x).data, 0.0005);
 });
 
+test("at its kink, 0, relu has the slope 0", () => {
+  const dx = activation.reluBackward(array([2], [5, 5]), array([2], [0, -0]));
+  expectClose(dx.data, [0, 0], 0);
+});
+
 test("far from zero every activation goes to its limit without overflow", () => {
   const x = array([4], [-1000, -40, 40, 1000]);
   expectClose(activation.gelu(x).data, [0, 0, 40, 1000], 1e-300);

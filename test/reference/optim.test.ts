@@ -154,4 +154,9 @@ test("clipping leaves short gradients alone, and brings long ones to maxNorm in 
   );
 });
 
+test("clipping gradients that are all zero leaves zeros, not NaN", () => {
+  const { gradients, norm } = clipGradNorm([array([3]), array([0])], 1);
+  expectSame([norm, ...gradients[0]!.data], [0, 0, 0, 0]);
+});
+
 test.run();
