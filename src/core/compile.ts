@@ -1,0 +1,118 @@
+// From base64 to a compiled module.
+//
+//   baseline   compiled at import, synchronously: workerd compiles from bytes at no other time
+//   relaxed    compiled when an engine asks for it, where the host has relaxed SIMD
+//   given      `init({ module })`, for hosts that compile nothing from bytes
+//
+// Both binaries import a shared memory. For hosts that cannot share one the flag is cleared (sharedFlag.ts).
+
+import { base64 as baseline } from "./binary/baseline.ts";
+import { base64 as relaxed } from "./binary/relaxed.ts";
+import { UsageError } from "./error.ts";
+import { canShareMemory, hasFeature, isEdge } from "./features.ts";
+import { withUnsharedMemory } from "./sharedFlag.ts";
+
+/** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
+export type Build = "baseline" | "relaxed";
+
+export interface ChosenModule {
+  readonly module: WebAssembly.Module;
+  readonly build: Build;
+  /** Whether the memory that the module imports must be shared. */
+  readonly shared: boolean;
+}
+
+/** What to look for in a module. */
+export interface ModuleChoice {
+  /** Take the baseline build: the same bits everywhere. */
+  readonly deterministic: boolean;
+  /** The compiled `lowrank/core.wasm`, which is the baseline build. */
+  readonly module?: WebAssembly.Module;
+}
+
+const compiled = new Map<Build, ChosenModule>();
+let failure: unknown;
+try {
+  compiled.set("baseline", compile("baseline"));
+} catch (error) {
+  failure = error;
+}
+
+function compile(build: Build): ChosenModule {
+  const shared = canShareMemory();
+  const bytes = decodeBase64(build === "relaxed" ? relaxed : baseline);
+  const module = new WebAssembly.Module(shared ? bytes : withUnsharedMemory(bytes));
+  return { module, build, shared };
+}
+
+/**
+ * The module that an engine runs: the given one; else the relaxed build where it is allowed and compiles; else
+ * the baseline.
+ *
+ * @throws {UsageError} when nothing could be compiled and no module was given.
+ */
+export function chooseModule(choice: ModuleChoice): ChosenModule {
+  if (choice.module !== undefined) return given(choice.module);
+  if (!choice.deterministic && !isEdge() && hasFeature("relaxedSimd")) {
+    try {
+      const chosen = compiled.get("relaxed") ?? compile("relaxed");
+      compiled.set("relaxed", chosen);
+      return chosen;
+    } catch {
+      // The baseline does the same, without fused multiply-add.
+    }
+  }
+  const chosen = compiled.get("baseline");
+  if (chosen === undefined) throw new UsageError(whyNotCompiled(), { cause: failure });
+  return chosen;
+}
+
+function given(module: WebAssembly.Module): ChosenModule {
+  // Asked of the tag, since a host may make its modules in another realm.
+  if (module?.[Symbol.toStringTag] !== "WebAssembly.Module") {
+    throw new UsageError(
+      `init({ module }) expects a compiled WebAssembly.Module and got ${describe(module)}. ` +
+        "Import it with `import core from 'lowrank/core.wasm'`, or compile the bytes of that file.",
+    );
+  }
+  if (!canShareMemory()) {
+    throw new UsageError(
+      "The module given to init({ module }) imports a shared memory, which this host cannot make. " +
+        "Leave the option out, so that lowrank compiles a variant without it.",
+    );
+  }
+  return { module, build: "baseline", shared: true };
+}
+
+function describe(value: unknown): string {
+  if (value === null || typeof value !== "object") return String(value);
+  return `an object of class ${value.constructor?.name ?? "null"}`;
+}
+
+function whyNotCompiled(): string {
+  if (typeof WebAssembly !== "object") {
+    return "This host has no WebAssembly, which lowrank needs. Use another runtime or browser mode.";
+  }
+  if (!hasFeature("simd") || !hasFeature("threads")) {
+    return (
+      "This host's WebAssembly lacks SIMD or atomic instructions, which lowrank needs. " +
+      "Use Node 20, a browser of 2022, or anything newer."
+    );
+  }
+  return (
+    `This host refused to compile lowrank's WebAssembly from bytes (${String(failure)}). Two causes are common: ` +
+    "a Cloudflare compatibility date before 2025-06-01, and a content security policy without 'wasm-unsafe-eval'. " +
+    "Change that, or import the module with `import core from 'lowrank/core.wasm'` and call `init({ module: core })`."
+  );
+}
+
+/** The bytes of a base64 string, by the fastest way that the host has. */
+export function decodeBase64(base64: string): Uint8Array {
+  const direct = Uint8Array as unknown as { fromBase64?: (text: string) => Uint8Array };
+  if (direct.fromBase64 !== undefined) return direct.fromBase64(base64);
+  if (typeof Buffer !== "undefined") return Buffer.from(base64, "base64");
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
