@@ -1,7 +1,7 @@
 // The v128 constants that kernels load before their loops: some engines rebuild a vector literal at every use,
 // a load costs one instruction. One slot is 16 bytes; a polynomial is a run of slots, lowest power first.
 //
-//   CONSTANTS (1024): | f32x4 values | exp | log | tanh | erf | f64x2: sin, cos | philox | free up to 4096 |
+//   CONSTANTS (1024): | f32x4 values | exp | log | tanh | erf | f64x2: sin, cos | philox | activations | free ... 4096
 //
 // The main instance calls writeConstants once; the slots are the same memory for every thread.
 // The polynomials of log, tanh, erf, sin and cos are minimax fits (Remez) to relative error; exp's is Cephes'.
@@ -66,13 +66,24 @@ export const SIGN_64: usize = CONSTANTS + 16 * 68;
 /** The integer 1 in both 64-bit lanes. */
 export const INTEGER_ONE_64: usize = CONSTANTS + 16 * 69;
 
-/** Philox: lanes (M0, M1, 0, 0), and what a round adds to the key (W0, W1, 0, 0). */
+/** Philox: the multipliers as lanes (M0, M1, M0, M1). */
 export const PHILOX_MULTIPLIER: usize = CONSTANTS + 16 * 70;
+/** What a round adds to the key, as lanes (W0, W1, W0, W1). */
 export const PHILOX_WEYL: usize = CONSTANTS + 16 * 71;
 /** 2⁻²⁴ and 2π. */
 export const TWO_TO_MINUS_24: usize = CONSTANTS + 16 * 72;
 export const TWO_PI: usize = CONSTANTS + 16 * 73;
 export const MINUS_TWO: usize = CONSTANTS + 16 * 74;
+
+export const MINUS_ONE: usize = CONSTANTS + 16 * 75;
+/** Activations: sqrt(1/2), −1/2, and 1/sqrt(2π), the normal density at 0. */
+export const ROOT_HALF: usize = CONSTANTS + 16 * 76;
+export const MINUS_HALF: usize = CONSTANTS + 16 * 77;
+export const NORMAL_PEAK: usize = CONSTANTS + 16 * 78;
+/** 2·sqrt(2/π), that times 0.044715, and that times 3·0.044715. */
+export const GELU_LINEAR: usize = CONSTANTS + 16 * 79;
+export const GELU_CUBIC: usize = CONSTANTS + 16 * 80;
+export const GELU_SLOPE: usize = CONSTANTS + 16 * 81;
 
 function put(address: usize, value: f32): void {
   v128.store(address, f32x4.splat(value));
@@ -160,13 +171,17 @@ export function writeConstants(): void {
   v128.store(SIGN_64, i64x2.splat(0x8000000000000000));
   v128.store(INTEGER_ONE_64, i64x2.splat(1));
 
-  v128.store(PHILOX_MULTIPLIER, i64x2.splat(0));
-  store<u32>(PHILOX_MULTIPLIER, 0xd2511f53);
-  store<u32>(PHILOX_MULTIPLIER, 0xcd9e8d57, 4);
-  v128.store(PHILOX_WEYL, i64x2.splat(0));
-  store<u32>(PHILOX_WEYL, 0x9e3779b9);
-  store<u32>(PHILOX_WEYL, 0xbb67ae85, 4);
+  v128.store(PHILOX_MULTIPLIER, i64x2.splat(((<u64>0xcd9e8d57) << 32) | 0xd2511f53));
+  v128.store(PHILOX_WEYL, i64x2.splat(((<u64>0xbb67ae85) << 32) | 0x9e3779b9));
   put(TWO_TO_MINUS_24, 5.9604644775390625e-8);
   put(TWO_PI, 6.2831854820251465);
   put(MINUS_TWO, -2);
+
+  put(MINUS_ONE, -1);
+  put(ROOT_HALF, 0.70710678118654752);
+  put(MINUS_HALF, -0.5);
+  put(NORMAL_PEAK, 0.39894228040143268);
+  put(GELU_LINEAR, 1.5957691216057307);
+  put(GELU_CUBIC, 0.071354816272600249);
+  put(GELU_SLOPE, 0.21406444881780075);
 }

