@@ -1,0 +1,95 @@
+// Causal self-attention with grouped heads (Vaswani et al. 2017; Ainslie et al. 2023).
+//   q = x·Wqᵀ [B, T, H, d]   k, v = x·Wkᵀ, x·Wvᵀ [B, T, G, d]   y = attention(rope(q), rope(k), v)·Woᵀ
+// The projections are separate (q_proj, k_proj, v_proj, o_proj) or fused (c_attn, c_proj: GPT-2).
+
+import { attention, writeCache } from "../tensor/attention.ts";
+import { rope } from "../tensor/rope.ts";
+import { slice } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { LayerCache } from "./cache.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Initializer } from "./init.ts";
+import { Linear, type LinearLike } from "./linear.ts";
+import { Module } from "./module.ts";
+
+/** What every layer of a forward pass shares. */
+export interface Context {
+  readonly batchSize: number;
+  readonly blockSize: number;
+  /** Position of each token in its document, int32 [B, T]. */
+  readonly positions: Tensor;
+  /** First key that each query may see, int32 [B, T]; absent when that is 0 for all. */
+  readonly starts?: Tensor;
+  /** Tokens in the cache before these. */
+  readonly offset: number;
+  /** cos and sin of the rotary angles, [maxPositions, d/2, 2]. */
+  readonly rotary: Tensor | null;
+}
+
+export class SelfAttention extends Module {
+  readonly #config: ModelConfig;
+  readonly #fused: boolean;
+
+  constructor(config: ModelConfig, init: Initializer) {
+    super();
+    this.#config = config;
+    this.#fused = config.modelType === "gpt2";
+    const { hiddenSize: d, attentionBias } = config;
+    const inner = config.heads * config.headDim;
+    const kv = config.kvHeads * config.headDim;
+    const qkv = { bias: attentionBias.qkv };
+    const out = { bias: attentionBias.out };
+    if (this.#fused) {
+      const stored = { storedTransposed: true };
+      this.addModule("c_attn", new Linear(d, inner + 2 * kv, { ...qkv, ...stored }, init));
+      this.addModule("c_proj", new Linear(inner, d, { ...out, ...stored }, init));
+    } else {
+      this.addModule("q_proj", new Linear(d, inner, qkv, init));
+      this.addModule("k_proj", new Linear(d, kv, qkv, init));
+      this.addModule("v_proj", new Linear(d, kv, qkv, init));
+      this.addModule("o_proj", new Linear(inner, d, out, init));
+    }
+  }
+
+  #project(name: string, x: Tensor): Tensor {
+    return (this.child(name) as LinearLike).forward(x);
+  }
+
+  #queriesKeysValues(x: Tensor): readonly [Tensor, Tensor, Tensor] {
+    if (!this.#fused) {
+      return [this.#project("q_proj", x), this.#project("k_proj", x), this.#project("v_proj", x)];
+    }
+    const all = this.#project("c_attn", x);
+    const inner = this.#config.heads * this.#config.headDim;
+    const kv = this.#config.kvHeads * this.#config.headDim;
+    return [
+      slice(all, 2, 0, inner),
+      slice(all, 2, inner, inner + kv),
+      slice(all, 2, inner + kv, inner + 2 * kv),
+    ];
+  }
+
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    const { heads, kvHeads, headDim, ropeStyle } = this.#config;
+    const { batchSize: b, blockSize: t, rotary, positions, offset } = context;
+    const [q0, k0, v0] = this.#queriesKeysValues(x);
+    let q = q0.reshape([b, t, heads, headDim]);
+    let k = k0.reshape([b, t, kvHeads, headDim]);
+    const v = v0.reshape([b, t, kvHeads, headDim]);
+    if (rotary !== null) {
+      q = rope(q, rotary, positions, ropeStyle);
+      k = rope(k, rotary, positions, ropeStyle);
+    }
+    const starts = context.starts === undefined ? {} : { starts: context.starts };
+    let mixed: Tensor;
+    if (cache === null) {
+      mixed = attention(q, k, v, starts);
+    } else {
+      writeCache(cache.keys, k, offset);
+      writeCache(cache.values, v, offset);
+      mixed = attention(q, cache.keys, cache.values, { ...starts, offset, length: offset + t });
+    }
+    return this.#project(this.#fused ? "c_proj" : "o_proj", mixed.reshape([b, t, heads * headDim]));
+  }
+}

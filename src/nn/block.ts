@@ -1,0 +1,40 @@
+// One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
+
+import { add } from "../tensor/elementwise.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type Context, SelfAttention } from "./attention.ts";
+import type { LayerCache } from "./cache.ts";
+import type { ModelConfig } from "./config.ts";
+import type { Initializer } from "./init.ts";
+import { Mlp } from "./mlp.ts";
+import { Module } from "./module.ts";
+import { familyNames } from "./names.ts";
+import { LayerNorm, type Norm, RmsNorm } from "./norm.ts";
+
+/** The norm that `config` asks for. */
+export function makeNorm(config: ModelConfig, init: Initializer): Norm {
+  const Kind = config.norm === "rms" ? RmsNorm : LayerNorm;
+  return new Kind(config.hiddenSize, config.normEps, init);
+}
+
+export class Block extends Module {
+  readonly #attentionNorm: Norm;
+  readonly #attention: SelfAttention;
+  readonly #mlpNorm: Norm;
+  readonly #mlp: Mlp;
+
+  constructor(config: ModelConfig, init: Initializer) {
+    super();
+    const names = familyNames(config.modelType);
+    this.#attentionNorm = this.addModule(names.attentionNorm, makeNorm(config, init));
+    this.#attention = this.addModule(names.attention, new SelfAttention(config, init));
+    this.#mlpNorm = this.addModule(names.mlpNorm, makeNorm(config, init));
+    this.#mlp = this.addModule(names.mlp, new Mlp(config, init));
+  }
+
+  /** h [B, T, D] to [B, T, D]. */
+  forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    const attended = add(h, this.#attention.forward(this.#attentionNorm.forward(h), context, cache));
+    return add(attended, this.#mlp.forward(this.#mlpNorm.forward(attended)));
+  }
+}

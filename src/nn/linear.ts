@@ -1,0 +1,69 @@
+// A linear layer, y = x·Wᵀ + b.
+
+import { linear } from "../tensor/linear.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type Initializer, emptyParameter } from "./init.ts";
+import { Module } from "./module.ts";
+
+export interface LinearOptions {
+  /** Default true. */
+  readonly bias?: boolean;
+  /** Files hold the weight as [in, out] (GPT-2's Conv1D); in memory it is [out, in] all the same. */
+  readonly storedTransposed?: boolean;
+  /** Shares this weight instead of making one (a head tied to the embedding). */
+  readonly weight?: Tensor;
+}
+
+/** What a layer offers that maps [..., inFeatures] to [..., outFeatures]. */
+export interface LinearLike extends Module {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  forward(x: Tensor): Tensor;
+}
+
+/** y = x·Wᵀ + b with W [outFeatures, inFeatures]. */
+export class Linear extends Module implements LinearLike {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly hasBias: boolean;
+  readonly storedTransposed: boolean;
+
+  constructor(
+    inFeatures: number,
+    outFeatures: number,
+    options: LinearOptions = {},
+    init: Initializer = emptyParameter,
+  ) {
+    super();
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
+    this.hasBias = options.bias ?? true;
+    this.storedTransposed = options.storedTransposed ?? false;
+    this.addParameter("weight", options.weight ?? init([outFeatures, inFeatures], "weight"));
+    if (this.hasBias) this.addParameter("bias", init([outFeatures], "bias"));
+  }
+
+  /** W [outFeatures, inFeatures]. */
+  get weight(): Tensor {
+    return this.parameter("weight");
+  }
+
+  /** b [outFeatures], or null. */
+  get bias(): Tensor | null {
+    return this.hasBias ? this.parameter("bias") : null;
+  }
+
+  /** Puts another weight of the same shape in place; the old one is not disposed of. */
+  replaceWeight(weight: Tensor): void {
+    this.addParameter("weight", weight);
+  }
+
+  override pack(): void {
+    if (!this.weight.requiresGrad) this.weight.pack();
+  }
+
+  /** x [..., inFeatures] to [..., outFeatures]. */
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+}

@@ -1,0 +1,49 @@
+// The feed-forward part of a block: down(act(gate(x)) ∘ up(x)) (SwiGLU, Shazeer 2020), or down(act(up(x))).
+
+import { gelu, relu, silu } from "../tensor/activation.ts";
+import { mul } from "../tensor/elementwise.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Activation, ModelConfig } from "./config.ts";
+import type { Initializer } from "./init.ts";
+import { Linear, type LinearLike } from "./linear.ts";
+import { Module } from "./module.ts";
+
+const ACTIVATIONS: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
+  gelu: (x) => gelu(x),
+  geluTanh: (x) => gelu(x, { approximate: "tanh" }),
+  silu,
+  relu,
+};
+
+export class Mlp extends Module {
+  readonly #activation: (x: Tensor) => Tensor;
+  readonly #gated: boolean;
+  readonly #up: string;
+  readonly #down: string;
+
+  constructor(config: ModelConfig, init: Initializer) {
+    super();
+    this.#activation = ACTIVATIONS[config.activation];
+    this.#gated = config.gated;
+    const gpt2 = config.modelType === "gpt2";
+    [this.#up, this.#down] = gpt2 ? ["c_fc", "c_proj"] : ["up_proj", "down_proj"];
+    const { hiddenSize: d, intermediateSize: f } = config;
+    const options = { bias: config.mlpBias, storedTransposed: gpt2 };
+    if (this.#gated) this.addModule("gate_proj", new Linear(d, f, options, init));
+    this.addModule(this.#up, new Linear(d, f, options, init));
+    this.addModule(this.#down, new Linear(f, d, options, init));
+  }
+
+  #project(name: string, x: Tensor): Tensor {
+    return (this.child(name) as LinearLike).forward(x);
+  }
+
+  /** x [B, T, D] to [B, T, D]. */
+  forward(x: Tensor): Tensor {
+    const up = this.#project(this.#up, x);
+    const inner = this.#gated
+      ? mul(this.#activation(this.#project("gate_proj", x)), up)
+      : this.#activation(up);
+    return this.#project(this.#down, inner);
+  }
+}

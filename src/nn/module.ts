@@ -1,0 +1,179 @@
+// The base of all layers: a tree of named modules with named parameters. Names are those of Hugging Face
+// checkpoints ("model.layers.0.self_attn.q_proj.weight"), so that PEFT's target names fit.
+//
+// Children are looked up by name at each call, so that a layer can be replaced from outside by another one that
+// maps the same shapes. The modules themselves know nothing of what replaces them.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Names and values of parameters, row-major. */
+export type StateDict = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+export class Module {
+  readonly #children = new Map<string, Module>();
+  readonly #parameters = new Map<string, Tensor>();
+  #training = false;
+
+  /** Adds a child under a name. */
+  protected addModule<T extends Module>(name: string, child: T): T {
+    this.#children.set(name, child);
+    return child;
+  }
+
+  /** Adds a parameter under a name. */
+  protected addParameter(name: string, parameter: Tensor): Tensor {
+    this.#parameters.set(name, parameter);
+    return parameter;
+  }
+
+  /** Takes a parameter away; it is not disposed of. */
+  protected removeParameter(name: string): void {
+    this.#parameters.delete(name);
+  }
+
+  /** The parameter of that name. */
+  protected parameter(name: string): Tensor {
+    const found = this.#parameters.get(name);
+    if (found === undefined) throw new UsageError(`This module has no parameter "${name}".`);
+    return found;
+  }
+
+  /** The direct child of that name. */
+  child(name: string): Module {
+    const found = this.#children.get(name);
+    if (found === undefined) {
+      const names = [...this.#children.keys()];
+      throw new UsageError(
+        `This module has no part "${name}"; ${names.length === 0 ? "it has no parts" : `its parts are ${names.join(", ")}`}.`,
+      );
+    }
+    return found;
+  }
+
+  /** The module at a dotted path. */
+  moduleAt(path: string): Module {
+    let found: Module = this;
+    if (path !== "") for (const name of path.split(".")) found = found.child(name);
+    return found;
+  }
+
+  /** Puts another module in the place of the one at a dotted path. */
+  replaceModule(path: string, replacement: Module): void {
+    const dot = path.lastIndexOf(".");
+    const parent = this.moduleAt(path.slice(0, Math.max(dot, 0)));
+    const name = path.slice(dot + 1);
+    parent.child(name);
+    parent.#children.set(name, replacement);
+    replacement.train(parent.#training);
+  }
+
+  /** This module and all below it, with dotted paths; this one's is "". */
+  *namedModules(prefix = ""): Generator<[string, Module]> {
+    yield [prefix, this];
+    for (const [name, child] of this.#children) {
+      yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`);
+    }
+  }
+
+  /** All parameters with dotted names; one that is shared (a tied head) comes once, under its first name. */
+  *namedParameters(): Generator<[string, Tensor]> {
+    const seen = new Set<Tensor>();
+    for (const [path, module] of this.namedModules()) {
+      for (const [name, parameter] of module.#parameters) {
+        if (seen.has(parameter)) continue;
+        seen.add(parameter);
+        yield [path === "" ? name : `${path}.${name}`, parameter];
+      }
+    }
+  }
+
+  /** All parameters, each once. */
+  *parameters(): Generator<Tensor> {
+    for (const [, parameter] of this.namedParameters()) yield parameter;
+  }
+
+  /** The parameters that train. */
+  *trainableParameters(): Generator<Tensor> {
+    for (const parameter of this.parameters()) if (parameter.requiresGrad) yield parameter;
+  }
+
+  /** Number of parameters, or of those that train. */
+  countParameters(options: { readonly trainable?: boolean } = {}): number {
+    let count = 0;
+    for (const parameter of this.parameters()) {
+      if (!options.trainable || parameter.requiresGrad) count += parameter.size;
+    }
+    return count;
+  }
+
+  /** Whether dropout is on; set by `train()` and `eval()`. */
+  get training(): boolean {
+    return this.#training;
+  }
+
+  /** Switches dropout on (or off) here and below. */
+  train(mode = true): this {
+    this.#training = mode;
+    for (const child of this.#children.values()) child.train(mode);
+    return this;
+  }
+
+  /** Switches dropout off here and below. */
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Lets all parameters train, or none. */
+  setRequiresGrad(value: boolean): this {
+    for (const parameter of this.parameters()) parameter.requiresGrad = value;
+    return this;
+  }
+
+  /** Stops all parameters from training and packs the weights of linear layers into the panels they read. */
+  freeze(): this {
+    this.setRequiresGrad(false);
+    this.pack();
+    return this;
+  }
+
+  /** Packs the weights of linear layers below that do not train. */
+  pack(): void {
+    for (const child of this.#children.values()) child.pack();
+  }
+
+  /** A copy of all parameters by name. */
+  stateDict(): StateDict {
+    const dict: StateDict = new Map();
+    for (const [name, parameter] of this.namedParameters()) {
+      dict.set(name, { shape: parameter.shape, data: parameter.toArray() as Float32Array });
+    }
+    return dict;
+  }
+
+  /**
+   * Overwrites all parameters.
+   * @throws ShapeError listing every missing, unknown or misshapen name; then nothing has changed.
+   */
+  loadStateDict(dict: StateDict): void {
+    const problems: string[] = [];
+    const own = new Map(this.namedParameters());
+    for (const [name, parameter] of own) {
+      const given = dict.get(name);
+      if (given === undefined) problems.push(`${name} [${parameter.shape}] is missing`);
+      else if (String(given.shape) !== String(parameter.shape)) {
+        problems.push(`${name} is [${given.shape}], expected [${parameter.shape}]`);
+      }
+    }
+    for (const name of dict.keys()) if (!own.has(name)) problems.push(`${name} is unknown`);
+    if (problems.length > 0) {
+      throw new ShapeError(`The state does not fit the model: ${problems.join("; ")}.`);
+    }
+    for (const [name, parameter] of own) parameter.set(dict.get(name)?.data ?? []);
+  }
+
+  /** Frees all parameters. */
+  dispose(): void {
+    for (const parameter of [...this.parameters()]) parameter.dispose();
+  }
+}

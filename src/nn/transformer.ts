@@ -1,0 +1,202 @@
+// A decoder-only Transformer: GPT-2 (layer norm, learned positions, plain MLP), Llama (RMS norm, rotary
+// positions, gated MLP, grouped heads), or any mixture that a ModelConfig can say.
+//   h = tokens[ids] (+ positions[p]);   h = block(h) for every layer;   logits = head(norm(h))
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import { tensor } from "../tensor/create.ts";
+import { crossEntropy } from "../tensor/crossEntropy.ts";
+import { add } from "../tensor/elementwise.ts";
+import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
+import { ropeTable } from "../tensor/rope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Context } from "./attention.ts";
+import type { TokenBatch } from "./batch.ts";
+import { Block, makeNorm } from "./block.ts";
+import type { KvCache } from "./cache.ts";
+import type { ModelConfig } from "./config.ts";
+import { Embedding } from "./embedding.ts";
+import { type Initializer, normalInitializer } from "./init.ts";
+import { Linear, type LinearLike } from "./linear.ts";
+import { Module } from "./module.ts";
+import { familyNames } from "./names.ts";
+import type { Norm } from "./norm.ts";
+
+/** Above this many bytes of logits, head and loss are one op that makes them in chunks. The bits are the same. */
+const CHUNKED_ABOVE = 16 * 1024 * 1024;
+
+export interface ForwardOptions {
+  /** Keys and values of what came before; the new ones are appended. */
+  readonly cache?: KvCache;
+  /** Position of each token in its document, int32 [B, T]; counted from the cache's length when not given. */
+  readonly positions?: Tensor;
+  /** First position of its row that each token may see, int32 [B, T]; 0 when not given. */
+  readonly starts?: Tensor;
+}
+
+export interface LossOptions {
+  /** "mean" over the trained targets (default) or "sum". */
+  readonly reduction?: "mean" | "sum";
+}
+
+class Body extends Module {
+  readonly tokens: Embedding;
+  readonly positions: Embedding | null;
+  readonly blocks: readonly Block[];
+  readonly norm: Norm;
+
+  constructor(config: ModelConfig, init: Initializer) {
+    super();
+    const names = familyNames(config.modelType);
+    this.tokens = this.addModule(
+      names.tokens,
+      new Embedding(config.vocabSize, config.hiddenSize, init),
+    );
+    this.positions =
+      config.positions === "learned"
+        ? this.addModule(
+            names.positions,
+            new Embedding(config.maxPositions, config.hiddenSize, init),
+          )
+        : null;
+    const list = this.addModule(names.layers, new List());
+    this.blocks = Array.from({ length: config.layers }, (_, i) =>
+      list.append(String(i), new Block(config, init)),
+    );
+    this.norm = this.addModule(names.finalNorm, makeNorm(config, init));
+  }
+}
+
+/** Numbered modules. */
+class List extends Module {
+  append<T extends Module>(name: string, child: T): T {
+    return this.addModule(name, child);
+  }
+}
+
+export class Transformer extends Module {
+  readonly config: ModelConfig;
+  readonly #body: Body;
+  readonly #rotary: Tensor | null;
+
+  /** @param init where parameters come from; by default normal values of std 0.02 with seed 0 */
+  constructor(config: ModelConfig, init: Initializer = normalInitializer(0)) {
+    super();
+    checkConfig(config);
+    this.config = config;
+    this.#body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
+    const { hiddenSize, vocabSize } = config;
+    const tied = config.tieWordEmbeddings ? { weight: this.#body.tokens.weight } : {};
+    this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
+    this.#rotary =
+      config.positions === "rope"
+        ? ropeTable(config.maxPositions, config.headDim, config.ropeTheta)
+        : null;
+  }
+
+  /** The output head's layer, or what has replaced it. */
+  get head(): LinearLike {
+    return this.child("lm_head") as LinearLike;
+  }
+
+  /** Path of the output head among the named modules. */
+  get headPath(): string {
+    return "lm_head";
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.#rotary?.dispose();
+  }
+
+  /** Hidden states after the last norm, [B, T, D]. */
+  hidden(ids: Tensor, options: ForwardOptions = {}): Tensor {
+    const [b, t] = this.#checkIds(ids, options);
+    const offset = options.cache?.length ?? 0;
+    const positions = options.positions ?? this.#countPositions(b, t, offset);
+    const context: Context = {
+      batchSize: b,
+      blockSize: t,
+      positions,
+      ...(options.starts === undefined ? {} : { starts: options.starts }),
+      offset,
+      rotary: this.#rotary,
+    };
+    let h = this.#body.tokens.forward(ids);
+    if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));
+    this.#body.blocks.forEach((block, i) => {
+      h = block.forward(h, context, options.cache?.layers[i] ?? null);
+    });
+    if (options.cache !== undefined) options.cache.length += t;
+    return this.#body.norm.forward(h);
+  }
+
+  /**
+   * Logits [B, T, V] of token ids, int32 [B, T].
+   * @throws ShapeError when ids are not [B, T] or do not fit the positions that the model has.
+   */
+  forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
+    return this.head.forward(this.hidden(ids, options));
+  }
+
+  /** The cross-entropy of a batch in nats, a scalar. */
+  loss(batch: TokenBatch, options: LossOptions = {}): Tensor {
+    const shape = [batch.batchSize, batch.blockSize];
+    const ids = tensor(batch.inputs, { shape });
+    const targets = tensor(batch.targets, { shape });
+    const starts = batch.starts.some((start) => start !== 0)
+      ? { starts: tensor(batch.starts, { shape }) }
+      : {};
+    const positions = tensor(batch.positions, { shape });
+    const hidden = this.hidden(ids, { positions, ...starts });
+    const { head } = this;
+    const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
+    if (head instanceof Linear && !head.hasBias && logitBytes > CHUNKED_ABOVE) {
+      return linearCrossEntropy(hidden, head.weight, targets, options);
+    }
+    return crossEntropy(head.forward(hidden), targets, options);
+  }
+
+  #checkIds(ids: Tensor, options: ForwardOptions): readonly [number, number] {
+    const [b, t] = ids.shape;
+    if (ids.rank !== 2 || ids.dtype !== "int32" || b === undefined || t === undefined) {
+      throw new ShapeError(
+        `The model got ids of ${ids.dtype} [${ids.shape}]; expected int32 [B, T].`,
+      );
+    }
+    const { cache } = options;
+    const room = cache?.capacity ?? this.config.maxPositions;
+    const before = cache?.length ?? 0;
+    if (before + t > room) {
+      throw new ShapeError(
+        `${before} + ${t} tokens do not fit into ${room} positions. Use shorter rows, or a window of the last tokens.`,
+      );
+    }
+    if (cache !== undefined && cache.batchSize !== b) {
+      throw new ShapeError(`The cache is for ${cache.batchSize} sequences, but ids are [${b}, ${t}].`);
+    }
+    return [b, t];
+  }
+
+  #countPositions(b: number, t: number, offset: number): Tensor {
+    const values = new Int32Array(b * t);
+    for (let i = 0; i < values.length; i++) values[i] = offset + (i % t);
+    return tensor(values, { shape: [b, t] });
+  }
+}
+
+function checkConfig(config: ModelConfig): void {
+  const wrong = (what: string): never => {
+    throw new UsageError(`This model cannot be built: ${what}.`);
+  };
+  const { heads, kvHeads, headDim, positions, modelType } = config;
+  for (const key of ["vocabSize", "hiddenSize", "layers", "heads", "kvHeads", "headDim"] as const) {
+    if (!Number.isInteger(config[key]) || config[key] < 1) {
+      wrong(`${key} is ${config[key]}, expected a whole number of at least 1`);
+    }
+  }
+  if (heads % kvHeads !== 0) wrong(`${heads} heads cannot share ${kvHeads} key/value heads evenly`);
+  if (positions === "rope" && headDim % 2 !== 0) {
+    wrong(`rotary positions need an even head size, but headDim is ${headDim}`);
+  }
+  if (modelType === "gpt2" && config.gated) wrong("a GPT-2 has no gated MLP");
+}
