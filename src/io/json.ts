@@ -207,9 +207,14 @@ export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
   throw new FormatError(`${file} must hold a JSON object, { ... }, but holds something else.`);
 }
 
+/** The same members in the order of their keys; members of members stay as they are. */
+export function sortKeys(object: ReadonlyMap<string, JsonValue>): JsonObject {
+  return new Map([...object].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /**
- * Writes JSON as Python's `json.dumps(value, indent=2, sort_keys=True)` does: keys sorted, two spaces,
- * everything outside ASCII escaped, numbers as they were spelled.
+ * Writes JSON as Python's `json.dumps(value, indent=2)` does: two spaces, everything outside ASCII
+ * escaped, numbers as they were spelled.
  */
 export function formatJson(value: JsonValue, indent = ""): string {
   const inner = `${indent}  `;
@@ -226,9 +231,9 @@ export function formatJson(value: JsonValue, indent = ""): string {
   }
   if (value instanceof Map) {
     if (value.size === 0) return "{}";
-    const lines = [...value.keys()]
-      .sort()
-      .map((key) => `${inner}${formatJson(key)}: ${formatJson(value.get(key)!, inner)}`);
+    const lines = [...value].map(
+      ([key, item]) => `${inner}${formatJson(key)}: ${formatJson(item, inner)}`,
+    );
     return `{\n${lines.join(",\n")}\n${indent}}`;
   }
   return String(value);
