@@ -22,8 +22,31 @@ export interface Exports {
   release(address: number): void;
   trimArena(): void;
   failedBytes(): number;
+  // random numbers
+  fillUniform(
+    address: number,
+    count: number,
+    seedLow: number,
+    seedHigh: number,
+    stream: number,
+    offset: number,
+    low: number,
+    high: number,
+  ): void;
+  fillNormal(
+    address: number,
+    count: number,
+    seedLow: number,
+    seedHigh: number,
+    stream: number,
+    offset: number,
+    mean: number,
+    std: number,
+  ): void;
   // threads
   setThreads(count: number, mayWait: number): void;
+  serve(thread: number): void;
+  abandon(thread: number): void;
   threadReady(thread: number): number;
   workDone(thread: number): number;
   shutdown(): void;

@@ -34,7 +34,10 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
-    const attended = add(h, this.#attention.forward(this.#attentionNorm.forward(h), context, cache));
+    const attended = add(
+      h,
+      this.#attention.forward(this.#attentionNorm.forward(h), context, cache),
+    );
     return add(attended, this.#mlp.forward(this.#mlpNorm.forward(attended)));
   }
 }

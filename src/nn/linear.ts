@@ -2,7 +2,7 @@
 
 import { linear } from "../tensor/linear.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Initializer, emptyParameter } from "./init.ts";
+import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
 
 export interface LinearOptions {
@@ -56,6 +56,11 @@ export class Linear extends Module implements LinearLike {
   /** Puts another weight of the same shape in place; the old one is not disposed of. */
   replaceWeight(weight: Tensor): void {
     this.addParameter("weight", weight);
+  }
+
+  /** Is the layer nothing but x·Wᵀ + b? Then its weight may be read instead of calling it. */
+  get isPlain(): boolean {
+    return true;
   }
 
   override pack(): void {

@@ -8,7 +8,10 @@ import { ShapeError, UsageError } from "../core/error.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
-export type StateDict = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+export type StateDict = Map<
+  string,
+  { readonly shape: readonly number[]; readonly data: Float32Array }
+>;
 
 export class Module {
   readonly #children = new Map<string, Module>();

@@ -150,7 +150,7 @@ export class Transformer extends Module {
     const hidden = this.hidden(ids, { positions, ...starts });
     const { head } = this;
     const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
-    if (head instanceof Linear && !head.hasBias && logitBytes > CHUNKED_ABOVE) {
+    if (head instanceof Linear && head.isPlain && !head.hasBias && logitBytes > CHUNKED_ABOVE) {
       return linearCrossEntropy(hidden, head.weight, targets, options);
     }
     return crossEntropy(head.forward(hidden), targets, options);
@@ -172,7 +172,9 @@ export class Transformer extends Module {
       );
     }
     if (cache !== undefined && cache.batchSize !== b) {
-      throw new ShapeError(`The cache is for ${cache.batchSize} sequences, but ids are [${b}, ${t}].`);
+      throw new ShapeError(
+        `The cache is for ${cache.batchSize} sequences, but ids are [${b}, ${t}].`,
+      );
     }
     return [b, t];
   }

@@ -30,17 +30,23 @@ const READS_PANELS: ReadonlySet<number> = new Set([Op.Linear, Op.Embedding, Op.L
 
 function countElements(shape: readonly number[]): number {
   if (shape.length > MAX_RANK) {
-    throw new ShapeError(`Shape [${shape}] has ${shape.length} axes; at most ${MAX_RANK} are supported.`);
+    throw new ShapeError(
+      `Shape [${shape}] has ${shape.length} axes; at most ${MAX_RANK} are supported.`,
+    );
   }
   let size = 1;
   for (const length of shape) {
     if (!Number.isInteger(length) || length < 0) {
-      throw new ShapeError(`Shape [${shape}] is not valid: every axis must be a whole number of at least 0.`);
+      throw new ShapeError(
+        `Shape [${shape}] is not valid: every axis must be a whole number of at least 0.`,
+      );
     }
     size *= length;
   }
   if (size >= LARGEST) {
-    throw new ShapeError(`Shape [${shape}] has ${size} elements; a tensor holds fewer than ${LARGEST}.`);
+    throw new ShapeError(
+      `Shape [${shape}] has ${size} elements; a tensor holds fewer than ${LARGEST}.`,
+    );
   }
   return size;
 }
@@ -99,7 +105,8 @@ export function apply(
   const i32 = engine.i32;
   const base = record >>> 2;
   i32[base + (Field.sourceCount >> 2)] = addresses.length;
-  for (let i = 0; i < addresses.length; i++) i32[base + (Field.sources >> 2) + i] = addresses[i] ?? 0;
+  for (let i = 0; i < addresses.length; i++)
+    i32[base + (Field.sources >> 2) + i] = addresses[i] ?? 0;
   const { ints, floats } = attributes;
   if (ints !== undefined) i32.set(ints, base + (Field.ints >> 2));
   if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >> 2));

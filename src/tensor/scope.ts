@@ -11,7 +11,10 @@ import { Tensor } from "./tensor.ts";
 
 function isThenable(value: unknown): boolean {
   return (
-    typeof value === "object" && value !== null && "then" in value && typeof value.then === "function"
+    typeof value === "object" &&
+    value !== null &&
+    "then" in value &&
+    typeof value.then === "function"
   );
 }
 
@@ -30,7 +33,9 @@ function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  return (
+    typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  );
 }
 
 function replaceTensors(value: unknown, copies: ReadonlyMap<Tensor, Tensor>): unknown {

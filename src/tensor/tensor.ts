@@ -224,7 +224,9 @@ export class Tensor {
   /** Frees a persistent tensor at once. */
   dispose(): void {
     if (!this.#persistent) {
-      throw new UsageError("A tensor of a scope is freed by its scope; dispose() is for persistent ones.");
+      throw new UsageError(
+        "A tensor of a scope is freed by its scope; dispose() is for persistent ones.",
+      );
     }
     if (!this.#lifetime.alive) return;
     this.engine.wasm.dispose(this.#address);

@@ -1,0 +1,131 @@
+// A linear layer with adapters: what injection puts in the place of a Linear. The base's weight stays as it is;
+// each adapter's tensors stand beside it. Merging puts W + Σ ΔW in the place of W and keeps W, so that unmerging
+// restores every bit.
+
+import { UsageError } from "../core/error.ts";
+import { Linear } from "../nn/linear.ts";
+import { leaf } from "../tensor/apply.ts";
+import { type LowRankBranch, linear } from "../tensor/linear.ts";
+import { noGrad, scope } from "../tensor/scope.ts";
+import { concat } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { AdapterLayer } from "./layer.ts";
+
+export class AdaptedLinear extends Linear {
+  /** The layer that this one stands for. */
+  readonly base: Linear;
+  readonly #layers = new Map<string, AdapterLayer>();
+  #active: readonly string[] = [];
+  #merged: readonly string[] = [];
+
+  constructor(base: Linear) {
+    super(
+      base.inFeatures,
+      base.outFeatures,
+      { bias: base.hasBias, storedTransposed: base.storedTransposed, weight: base.weight },
+      () => base.bias ?? base.weight,
+    );
+    this.base = base;
+  }
+
+  /** The adapters of this layer by name. */
+  get layers(): ReadonlyMap<string, AdapterLayer> {
+    return this.#layers;
+  }
+
+  addLayer(name: string, layer: AdapterLayer): void {
+    this.#layers.set(name, layer);
+    for (const [key, parameter] of layer.tensors) this.addParameter(inMemory(key, name), parameter);
+  }
+
+  /** Takes an adapter away and frees its tensors; it must not be merged. */
+  removeLayer(name: string): void {
+    const layer = this.#layers.get(name);
+    if (layer === undefined) return;
+    for (const key of layer.tensors.keys()) this.removeParameter(inMemory(key, name));
+    layer.dispose();
+    this.#layers.delete(name);
+    this.#active = this.#active.filter((other) => other !== name);
+  }
+
+  /** Says which adapters take part; names of adapters that are not on this layer are skipped. */
+  setActive(names: readonly string[]): void {
+    this.#active = names.filter((name) => this.#layers.has(name));
+  }
+
+  /** W with the named adapters merged in; throws, with nothing changed, when it would not be finite. */
+  mergedWeight(names: readonly string[]): Float32Array {
+    const layers = names
+      .map((name) => this.#layers.get(name))
+      .filter((layer) => layer !== undefined);
+    return noGrad(() =>
+      scope(() => {
+        let sum = this.base.weight.detach();
+        for (const layer of layers) sum = sum.add(layer.delta());
+        return sum.toArray() as Float32Array;
+      }),
+    );
+  }
+
+  /** Puts W with the named adapters merged in into place; with no names, W itself. */
+  setMerged(names: readonly string[], weight: Float32Array | null): void {
+    if (this.weight !== this.base.weight) this.weight.dispose();
+    this.#merged = names.filter((name) => this.#layers.has(name));
+    if (this.#merged.length === 0 || weight === null) {
+      this.replaceWeight(this.base.weight);
+      return;
+    }
+    const merged = leaf(this.base.weight.shape, (data) => data.set(weight), { persistent: true });
+    merged.pack();
+    this.replaceWeight(merged);
+  }
+
+  override get isPlain(): boolean {
+    return this.#branches().length === 0;
+  }
+
+  override forward(x: Tensor): Tensor {
+    const branches = this.#branches();
+    const [first] = branches;
+    if (first === undefined) return linear(x, this.weight, this.bias);
+    return linear(x, this.weight, this.bias, branches.length === 1 ? first : joined(branches));
+  }
+
+  #branches(): LowRankBranch[] {
+    const branches: LowRankBranch[] = [];
+    for (const name of this.#active) {
+      if (this.#merged.includes(name)) continue;
+      const layer = this.#layers.get(name);
+      if (layer !== undefined) branches.push(layer.branch(this.training));
+    }
+    return branches;
+  }
+}
+
+/** "lora_A.weight" of adapter "default" is "lora_A.default.weight" in memory, as in PEFT. */
+function inMemory(key: string, adapter: string): string {
+  const dot = key.lastIndexOf(".");
+  return `${key.slice(0, dot)}.${adapter}${key.slice(dot)}`;
+}
+
+/** Several branches as one: ranks concatenated, scales folded into B. */
+function joined(branches: readonly LowRankBranch[]): LowRankBranch {
+  const dropout = branches[0]?.dropout ?? 0;
+  if (branches.some((branch) => (branch.dropout ?? 0) !== dropout)) {
+    throw new UsageError(
+      "The active adapters have different loraDropout, so they cannot train together. Activate one, or give them the same.",
+    );
+  }
+  return {
+    a: concat(
+      branches.map(({ a }) => a),
+      0,
+    ),
+    b: concat(
+      branches.map(({ b, scale }) => b.mul(scale)),
+      1,
+    ),
+    scale: 1,
+    dropout,
+  };
+}

@@ -1,0 +1,88 @@
+// An adapter: a name, its options, and one layer of its method for each target. What `injectLora` returns.
+
+import type { Transformer } from "../nn/transformer.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { LoraConfig } from "./config.ts";
+import type { AdapterLayer } from "./layer.ts";
+import { adaptersOf } from "./set.ts";
+
+export class Adapter {
+  readonly name: string;
+  readonly model: Transformer;
+  readonly config: LoraConfig;
+  /** The adapted layers by the path of their module. */
+  readonly layers: ReadonlyMap<string, AdapterLayer>;
+  /** Remarks on options that had no effect. */
+  readonly warnings: readonly string[];
+
+  constructor(
+    name: string,
+    model: Transformer,
+    config: LoraConfig,
+    layers: ReadonlyMap<string, AdapterLayer>,
+    warnings: readonly string[] = [],
+  ) {
+    this.name = name;
+    this.model = model;
+    this.config = config;
+    this.layers = layers;
+    this.warnings = warnings;
+  }
+
+  /** The tensors that train, with the names that PEFT's files use. */
+  *namedParameters(): Generator<[string, Tensor]> {
+    for (const [path, layer] of this.layers) {
+      for (const [key, parameter] of layer.tensors) yield [`${path}.${key}`, parameter];
+    }
+  }
+
+  /** The tensors that train. */
+  *parameters(): Generator<Tensor> {
+    for (const [, parameter] of this.namedParameters()) yield parameter;
+  }
+
+  countParameters(): number {
+    let count = 0;
+    for (const parameter of this.parameters()) count += parameter.size;
+    return count;
+  }
+
+  get active(): boolean {
+    return adaptersOf(this.model).active.includes(this.name);
+  }
+
+  get merged(): boolean {
+    return adaptersOf(this.model).merged.includes(this.name);
+  }
+
+  /** Makes this the only active adapter. */
+  activate(): void {
+    adaptersOf(this.model).activate([this.name]);
+  }
+
+  /** Takes this adapter out of the forward pass; its tensors stay. */
+  disable(): void {
+    const set = adaptersOf(this.model);
+    set.activate(set.active.filter((name) => name !== this.name));
+  }
+
+  /**
+   * Adds this adapter's ΔW to the weights, for inference at no extra cost. The base is kept.
+   * @throws LowrankError when a weight would not be finite; then nothing has changed.
+   */
+  merge(): void {
+    const set = adaptersOf(this.model);
+    if (!this.merged) set.merge([...set.merged, this.name]);
+  }
+
+  /** Takes it out again; without other merged adapters the base is restored bit for bit. */
+  unmerge(): void {
+    const set = adaptersOf(this.model);
+    if (this.merged) set.merge(set.merged.filter((name) => name !== this.name));
+  }
+
+  /** Takes the adapter off the model and frees its tensors. */
+  remove(): void {
+    adaptersOf(this.model).remove(this.name);
+  }
+}

@@ -1,0 +1,85 @@
+// Injection: puts LoRA layers beside the linear layers that the options name. Everything is checked before
+// anything changes.
+
+import { UsageError } from "../core/error.ts";
+import type { Linear } from "../nn/linear.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import { Adapter } from "./adapter.ts";
+import { type LoraOptions, resolveLoraConfig } from "./config.ts";
+import type { AdapterLayer } from "./layer.ts";
+import { type LoraShape, makeLoraLayer } from "./lora.ts";
+import { adaptersOf } from "./set.ts";
+import { matchTargets } from "./target.ts";
+
+export interface InjectOptions {
+  /** Name among the adapters of one model; default "default". */
+  readonly adapterName?: string;
+  /** Seed of the initial values; default 0. */
+  readonly seed?: number;
+}
+
+/** A stream of random numbers for a name (FNV-1a, 32 bits), so that adding a layer does not shift the others. */
+function streamOf(path: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
+
+/**
+ * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one.
+ * @throws UsageError for options that make no sense, a rank above a weight's smaller side, a name that is taken,
+ *   or targets that match nothing (the message lists the names that exist); then nothing has changed.
+ * @example
+ * const adapter = injectLora(model, { r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] });
+ */
+export function injectLora(
+  model: Transformer,
+  options: LoraOptions = {},
+  { adapterName = "default", seed = 0 }: InjectOptions = {},
+): Adapter {
+  const config = resolveLoraConfig(options);
+  const set = adaptersOf(model);
+  if (!/^[A-Za-z0-9_-]+$/.test(adapterName)) {
+    throw new UsageError(
+      `"${adapterName}" cannot name an adapter: use letters, digits, "_" and "-".`,
+    );
+  }
+  if (set.adapters.has(adapterName)) {
+    throw new UsageError(
+      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another adapterName.`,
+    );
+  }
+  const { targets, warnings } = matchTargets(set.modulePaths(), config, model.config.modelType);
+  const shapes = targets.map(({ path, r, scale }): [string, LoraShape] => {
+    const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
+    const most = Math.min(inFeatures, outFeatures);
+    if (r > most) {
+      throw new UsageError(
+        `r is ${r} for ${path}, whose weight is [${outFeatures}, ${inFeatures}]: the rank cannot be above ${most}.`,
+      );
+    }
+    return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
+  });
+  if (set.adapters.size === 0) model.freeze();
+  const layers = new Map<string, AdapterLayer>();
+  for (const [path, shape] of shapes) {
+    const random = { seed, stream: streamOf(path) };
+    const layer = makeLoraLayer(shape, config.initLoraWeights, random);
+    set.adaptedLinear(path).addLayer(adapterName, layer);
+    layers.set(path, layer);
+  }
+  const adapter = new Adapter(adapterName, model, config, layers, warnings);
+  set.add(adapter);
+  set.activate([adapterName]);
+  return adapter;
+}
+
+/** Makes these adapters, and no others, take part in the forward pass; several add up. */
+export function setActiveAdapters(model: Transformer, names: string | readonly string[]): void {
+  adaptersOf(model).activate(typeof names === "string" ? [names] : names);
+}
+
+/** Lets the model compute as if it had no adapters; their tensors stay. */
+export function disableAdapters(model: Transformer): void {
+  adaptersOf(model).activate([]);
+}

@@ -1,0 +1,143 @@
+// All adapters of one model: which there are, which are active, which are merged.
+
+import { LowrankError, UsageError } from "../core/error.ts";
+import { Linear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { AdaptedLinear } from "./adaptedLinear.ts";
+import type { Adapter } from "./adapter.ts";
+import type { ModulePath } from "./target.ts";
+
+const sets = new WeakMap<Module, AdapterSet>();
+
+/** The adapters of a model. */
+export function adaptersOf(model: Transformer): AdapterSet {
+  let set = sets.get(model);
+  if (set === undefined) {
+    set = new AdapterSet(model);
+    sets.set(model, set);
+  }
+  return set;
+}
+
+export class AdapterSet {
+  readonly #model: Transformer;
+  readonly #adapters = new Map<string, Adapter>();
+  #active: readonly string[] = [];
+  #merged: readonly string[] = [];
+
+  constructor(model: Transformer) {
+    this.#model = model;
+  }
+
+  /** Adapters by name. */
+  get adapters(): ReadonlyMap<string, Adapter> {
+    return this.#adapters;
+  }
+
+  /** Names of the adapters that take part in the forward pass. */
+  get active(): readonly string[] {
+    return this.#active;
+  }
+
+  /** Names of the adapters that are merged into the weights. */
+  get merged(): readonly string[] {
+    return this.#merged;
+  }
+
+  /** The model's modules as targets: what each is, and where. */
+  modulePaths(): ModulePath[] {
+    return [...this.#model.namedModules()]
+      .filter(([path]) => path !== "")
+      .map(([path, module]) => {
+        if (!(module instanceof Linear)) return { path, kind: "other" };
+        return { path, kind: path === this.#model.headPath ? "head" : "linear" };
+      });
+  }
+
+  /** The layer at a path, made ready for adapters. */
+  adaptedLinear(path: string): AdaptedLinear {
+    const module = this.#model.moduleAt(path);
+    if (module instanceof AdaptedLinear) return module;
+    if (!(module instanceof Linear)) throw new UsageError(`${path} is not a linear layer.`);
+    const adapted = new AdaptedLinear(module);
+    this.#model.replaceModule(path, adapted);
+    return adapted;
+  }
+
+  add(adapter: Adapter): void {
+    this.#adapters.set(adapter.name, adapter);
+  }
+
+  /** Takes an adapter away; layers that have none left become what they were. */
+  remove(name: string): void {
+    if (this.#merged.includes(name)) this.merge(this.#merged.filter((other) => other !== name));
+    for (const [path, module] of this.#adaptedLinears()) {
+      module.removeLayer(name);
+      if (module.layers.size === 0) this.#model.replaceModule(path, module.base);
+    }
+    this.#adapters.delete(name);
+    this.#active = this.#active.filter((other) => other !== name);
+  }
+
+  /** Makes exactly these adapters active. */
+  activate(names: readonly string[]): void {
+    this.#checkNames(names);
+    for (const [, module] of this.#adaptedLinears()) module.setActive(names);
+    this.#active = [...names];
+  }
+
+  /**
+   * Merges exactly these adapters, always from the kept base; none restores the base bit for bit.
+   * @throws LowrankError when a merged weight would not be finite; then nothing has changed.
+   */
+  merge(names: readonly string[]): void {
+    this.#checkNames(names);
+    const layers = [...this.#adaptedLinears()];
+    const weights = layers.map(([path, module]) => {
+      const touched = names.some((name) => module.layers.has(name));
+      return touched ? finite(path, module.mergedWeight(names)) : null;
+    });
+    layers.forEach(([, module], i) => {
+      module.setMerged(names, weights[i] ?? null);
+    });
+    this.#merged = [...names];
+  }
+
+  #checkNames(names: readonly string[]): void {
+    for (const name of names) {
+      if (this.#adapters.has(name)) continue;
+      const known = [...this.#adapters.keys()];
+      throw new UsageError(
+        `There is no adapter "${name}" on this model; ${known.length === 0 ? "it has none" : `it has ${known.join(", ")}`}.`,
+      );
+    }
+  }
+
+  *#adaptedLinears(): Generator<[string, AdaptedLinear]> {
+    for (const [path, module] of [...this.#model.namedModules()]) {
+      if (module instanceof AdaptedLinear) yield [path, module];
+    }
+  }
+}
+
+function finite(path: string, weight: Float32Array): Float32Array {
+  if (!weight.every(Number.isFinite)) {
+    throw new LowrankError(
+      `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
+    );
+  }
+  return weight;
+}
+
+/** The model's own parameters by name, without those of adapters; merged weights where adapters are merged. */
+export function* baseParameters(model: Transformer): Generator<[string, Tensor]> {
+  const own = new Set<Tensor>();
+  for (const adapter of adaptersOf(model).adapters.values()) {
+    for (const parameter of adapter.parameters()) own.add(parameter);
+  }
+  for (const [name, parameter] of model.namedParameters()) {
+    if (!own.has(parameter)) yield [name, parameter];
+  }
+}
