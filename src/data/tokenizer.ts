@@ -1,0 +1,60 @@
+// What the rest of lowrank knows of a tokenizer: text to ids and back. Any object with these members will do.
+// DecodeStream turns ids that arrive one by one into text, for printing while a model is still writing.
+
+/** Text to token ids and back. */
+export interface Tokenizer {
+  /** One more than the largest id. */
+  readonly vocabSize: number;
+  /** The id that begins a document, if documents begin with one. */
+  readonly bosTokenId?: number | undefined;
+  /** The id that ends a document, if documents end with one. */
+  readonly eosTokenId?: number | undefined;
+  /** The ids of a text. No begin or end token is added. */
+  encode(text: string): ArrayLike<number>;
+  /** The text of ids; bytes that are no UTF-8 become U+FFFD. */
+  decode(ids: ArrayLike<number>): string;
+}
+
+const REPLACEMENT = "\ufffd";
+
+/**
+ * Decodes ids one by one. A character that is spread over several tokens is held back until it is whole, so that
+ * the pieces joined are the text that `decode` gives for all ids at once.
+ *
+ * The window technique of vLLM: decode the last finished piece with and without the new ids, and take the difference;
+ * so tokenizers whose decoding depends on the token before (a leading space dropped) come out right as well.
+ */
+export class DecodeStream {
+  readonly #tokenizer: Tokenizer;
+  #ids: number[] = [];
+  // ids[0 .. finished) are printed already and serve as context.
+  #finished = 0;
+
+  constructor(tokenizer: Tokenizer) {
+    this.#tokenizer = tokenizer;
+  }
+
+  /** Takes the next id and returns the text that is now complete, often the empty string. */
+  push(id: number): string {
+    this.#ids.push(id);
+    const whole = this.#tokenizer.decode(this.#ids);
+    if (whole.endsWith(REPLACEMENT)) return "";
+    return this.#advance(whole);
+  }
+
+  /** Ends the stream and returns what was held back, with U+FFFD for an unfinished character. */
+  end(): string {
+    const text = this.#advance(this.#tokenizer.decode(this.#ids));
+    this.#ids = [];
+    this.#finished = 0;
+    return text;
+  }
+
+  #advance(whole: string): string {
+    const context = this.#ids.slice(0, this.#finished);
+    const text = whole.slice(this.#tokenizer.decode(context).length);
+    this.#ids = this.#ids.slice(this.#finished);
+    this.#finished = this.#ids.length;
+    return text;
+  }
+}

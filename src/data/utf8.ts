@@ -1,0 +1,56 @@
+// Bytes to text, strictly: a training text with a broken character is refused with the offset of the first byte that
+// is not UTF-8 (RFC 3629), instead of being trained on with U+FFFD in its place.
+import { FormatError } from "../core/error.ts";
+
+// How many bytes the character at `i` has; 0 if it is not valid. The second byte excludes overlong forms,
+// surrogates and values above U+10FFFF.
+function characterLength(bytes: Uint8Array, i: number): number {
+  const first = bytes[i]!;
+  if (first < 0x80) return 1;
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  let low = 0x80;
+  let high = 0xbf;
+  if (first === 0xe0) low = 0xa0;
+  if (first === 0xed) high = 0x9f;
+  if (first === 0xf0) low = 0x90;
+  if (first === 0xf4) high = 0x8f;
+  for (let k = 1; k < length; k++) {
+    const next = bytes[i + k] ?? 0;
+    if (next < low || next > high) return 0;
+    low = 0x80;
+    high = 0xbf;
+  }
+  return length;
+}
+
+/** The offset of the first byte that does not belong to a valid UTF-8 character; -1 if all do. */
+export function invalidUtf8Offset(bytes: Uint8Array): number {
+  for (let i = 0; i < bytes.length; ) {
+    const length = characterLength(bytes, i);
+    if (length === 0) return i;
+    i += length;
+  }
+  return -1;
+}
+
+/**
+ * Decodes UTF-8; a byte order mark at the beginning is dropped.
+ * @param name what the bytes are, for the error
+ * @throws FormatError with the byte offset if the bytes are not UTF-8
+ */
+export function decodeUtf8(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    const offset = invalidUtf8Offset(bytes);
+    const value = (bytes[offset] ?? 0).toString(16).padStart(2, "0");
+    const utf16 = offset === 0 && (bytes[0] === 0xff || bytes[0] === 0xfe);
+    throw new FormatError(
+      `${name} is not valid UTF-8: byte 0x${value} at offset ${offset} is not part of a character. ` +
+        (utf16
+          ? "It looks like UTF-16: save it as UTF-8."
+          : "Save it as UTF-8, or remove that byte."),
+    );
+  }
+}
