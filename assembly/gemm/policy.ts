@@ -5,7 +5,7 @@
 // multiples of it from k = 0, so no other choice (tile, panel, thread, path) can change a bit.
 //
 // Blocking: a B strip of KC·NR floats stays in L1 (16 or 8 KB), an A block of MC·KC floats in L2
-// (256 or 128 KB), a B block of KC·NC floats in L2 or L3.
+// (256 or 128 KB), a B block of KC·NC floats in L2 (1 or 0.5 MB; twice as much gains nothing).
 import { CONSTANTS } from "../layout";
 
 /** Rows of a micro-tile of C, and width of a packed A panel [k][4]. */
@@ -18,7 +18,7 @@ export const NR: i32 = 8;
  */
 export const TILE_FORM: usize = CONSTANTS - 4;
 export const MC: i32 = 128;
-export const NC: i32 = 1024;
+export const NC: i32 = 512;
 
 /** A element (m, k) lies at a[m·lda + k]. */
 export const A_ROWS: i32 = 0;

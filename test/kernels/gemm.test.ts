@@ -73,7 +73,7 @@ const anyProduct = fc.record({
   threads: fc.integer({ min: 1, max: 3 }),
   seed: seeds,
 });
-// Either side of the edges of tiles (4, 8), row blocks (128), column blocks (1024) and k blocks (256, 512).
+// Either side of the edges of tiles (4, 8), row blocks (128), column blocks (512) and k blocks (256, 512).
 const edgeShapes: readonly (readonly [number, number, number])[] = [
   [1, 65, 513],
   [2, 31, 511],
@@ -92,6 +92,7 @@ const edgeShapes: readonly (readonly [number, number, number])[] = [
   [2, 1025, 5],
   [5, 1023, 3],
   [6, 1031, 8],
+  [9, 520, 6],
   [4, 2060, 1],
 ];
 const layouts = [Rows, Cols].flatMap((a) =>
