@@ -8,7 +8,10 @@
 //   erf   x + x·P(x²) below 0.925, 1 − exp(Q(x)) above
 //   sin, cos   x − n·π/2 and the polynomials in f64; |x| above 2²⁷ (floats are 16 rad apart there) gives NaN
 //
-// exp, tanh, sigmoid and erf are fused in the relaxed build; log, sin and cos have the same bits in both builds.
+// Greatest error in ulps, baseline / relaxed: exp 1.004 / 1.028, log 0.876, tanh 1.331, erf 1.443 / 1.175, sigmoid
+// 1.499 above 0 and 2.481 below, sin and cos 0.5001; measured on every float where they are not yet linear (above
+// 1e-4, erf 1e-3, exp 2⁻²⁶; sin and cos on every third). exp, tanh, sigmoid and erf are fused in the relaxed build;
+// log, sin and cos have the same bits in both. What NaN carries (sign, payload) is the engine's choice, as always.
 
 import {
   ANGLE_GREATEST,
