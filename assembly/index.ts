@@ -29,6 +29,8 @@ export { setTileForm } from "./gemm/tile";
 // transcendental functions
 export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
 export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
+// optimizers
+export { adamw, gradientNorm, optimizerListBytes, scaleGradients, sgd } from "./optim";
 // random numbers
 export {
   dropoutThreshold,

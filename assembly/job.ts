@@ -5,4 +5,9 @@ export const enum Job {
   Forward = 0,
   /** Add a record's contributions to its sources' gradients. */
   Backward = 1,
+  // Jobs on an optimizer's list (optim.ts).
+  AdamW = 2,
+  Sgd = 3,
+  GradientSquares = 4,
+  ScaleGradients = 5,
 }

@@ -5,6 +5,7 @@
 import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind, takeMark } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
+import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
@@ -16,7 +17,8 @@ const WORTH_THREADS: f64 = 4000;
 /** What a thread does in a job; called on every thread by parallel.ts. */
 export function execute(job: i32, record: usize, thread: i32, threads: i32): void {
   if (job == Job.Forward) table.forward(tensor(record), thread, threads);
-  else table.backward(tensor(record), thread, threads);
+  else if (job == Job.Backward) table.backward(tensor(record), thread, threads);
+  else optimize(job, record, thread, threads);
 }
 
 function run(t: Tensor, job: Job): bool {

@@ -43,6 +43,16 @@ export interface Exports {
     mean: number,
     std: number,
   ): void;
+  // optimizers
+  adamw(list: number): void;
+  sgd(list: number): void;
+  gradientNorm(list: number): number;
+  scaleGradients(list: number): void;
+  optimizerListBytes(count: number): number;
+  // double precision
+  f64Exp(x: number): number;
+  f64Cos(x: number): number;
+  f64Pow(x: number, y: number): number;
   // threads
   setThreads(count: number, mayWait: number): void;
   serve(thread: number): void;

@@ -1,0 +1,56 @@
+// Loss on held-out text.
+
+import { UsageError } from "../core/error.ts";
+import { current } from "../core/engine.ts";
+import type { TokenBatch } from "../nn/batch.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import { noGrad, scope } from "../tensor/scope.ts";
+
+export interface Evaluation {
+  /** Mean cross-entropy in nats a token. */
+  readonly loss: number;
+  /** exp(loss). */
+  readonly perplexity: number;
+  /** Tokens that were predicted. */
+  readonly tokens: number;
+}
+
+const LN2 = 0.6931471805599453;
+
+/** Bits per byte of text: what a compressor with this model's predictions would need. */
+export function bitsPerByte(evaluation: Evaluation, bytes: number): number {
+  return (evaluation.loss * evaluation.tokens) / (LN2 * bytes);
+}
+
+/** Tokens of a batch that are predicted. */
+export function trainedTokens(batch: TokenBatch): number {
+  let count = 0;
+  for (const target of batch.targets) if (target >= 0) count++;
+  return count;
+}
+
+/**
+ * The mean loss over all batches, each token counted alike. Dropout is off meanwhile.
+ * @throws UsageError when the batches hold nothing to predict
+ */
+export function evaluate(model: Transformer, batches: Iterable<TokenBatch>): Evaluation {
+  const wasTraining = model.training;
+  model.eval();
+  let sum = 0;
+  let tokens = 0;
+  try {
+    for (const batch of batches) {
+      tokens += trainedTokens(batch);
+      sum += scope(() => noGrad(() => model.loss(batch, { reduction: "sum" }).item()));
+    }
+  } finally {
+    model.train(wasTraining);
+  }
+  if (tokens === 0) {
+    throw new UsageError(
+      "There is nothing to evaluate: no batch holds a target. Hold out a part of the text (validation above 0).",
+    );
+  }
+  const loss = sum / tokens;
+  return { loss, perplexity: current().wasm.f64Exp(loss), tokens };
+}

@@ -1,0 +1,71 @@
+// Choosing the next token from logits: greedy, or drawn after temperature, top-k and top-p (nucleus, Holtzman et
+// al. 2020). The softmax is the engine's, so that draws are the same in every runtime.
+
+import { UsageError } from "../core/error.ts";
+import type { Generator } from "../core/random.ts";
+import { tensor } from "../tensor/create.ts";
+import { noGrad, scope } from "../tensor/scope.ts";
+import { softmax } from "../tensor/softmax.ts";
+
+export interface SampleOptions {
+  /** Logits are divided by it; 0 takes the likeliest token always. Default 0.8. */
+  readonly temperature?: number;
+  /** Only the k likeliest tokens are candidates; 0 means all. Default 0. */
+  readonly topK?: number;
+  /** Only the likeliest tokens that together reach this probability are candidates. Default 1: all. */
+  readonly topP?: number;
+}
+
+/** Options with their defaults; throws UsageError for values that make no sense. */
+export function checkSampling(options: SampleOptions): Required<SampleOptions> {
+  const { temperature = 0.8, topK = 0, topP = 1 } = options;
+  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
+    throw new UsageError(`temperature is ${temperature}; it must be a number of at least 0.`);
+  }
+  if (!Number.isInteger(topK) || topK < 0) {
+    throw new UsageError(`topK is ${topK}; it must be a whole number, 0 for no limit.`);
+  }
+  if (!(topP > 0 && topP <= 1)) {
+    throw new UsageError(`topP is ${topP}; it must be above 0 and at most 1.`);
+  }
+  return { temperature, topK, topP };
+}
+
+/** The index of the largest logit; the first among equals. */
+export function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) {
+    if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i;
+  }
+  return best;
+}
+
+/** Draws the next token; `logits` [V]. */
+export function sample(
+  logits: Float32Array,
+  options: Required<SampleOptions>,
+  random: Generator,
+): number {
+  const { temperature, topK, topP } = options;
+  if (temperature === 0) return argmax(logits);
+  const probabilities = scope(() =>
+    noGrad(() => softmax(tensor(logits).div(temperature)).toArray()),
+  );
+  const order = Int32Array.from(probabilities, (_, i) => i);
+  if (topK > 0 || topP < 1) {
+    // Likeliest first; equals in the order of their ids.
+    order.sort((a, b) => (probabilities[b] ?? 0) - (probabilities[a] ?? 0) || a - b);
+  }
+  const limit = topK > 0 ? Math.min(topK, order.length) : order.length;
+  let total = 0;
+  let candidates = 0;
+  while (candidates < limit && (candidates === 0 || total < topP)) {
+    total += probabilities[order[candidates++] ?? 0] ?? 0;
+  }
+  let rest = random.uniform() * total;
+  for (let i = 0; i < candidates; i++) {
+    rest -= probabilities[order[i] ?? 0] ?? 0;
+    if (rest < 0) return order[i] ?? 0;
+  }
+  return order[candidates - 1] ?? 0;
+}
