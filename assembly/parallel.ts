@@ -34,8 +34,12 @@ const ARRIVED: usize = 0;
 const PHASE: usize = 4;
 const SLEEPERS: usize = 8;
 
-/** Loads before a thread goes to sleep: about 50 µs (1.1 ns each in Node 20 on a 3 GHz Xeon). */
-const SPIN: i32 = 50000;
+/**
+ * Loads before a thread goes to sleep, about 20 µs (1.1 ns each in Node 20 on a 3 GHz Xeon): longer than the gaps
+ * between the ops of a step. When two threads share one core each job costs a whole spin, 18 µs with 5000 loads
+ * and 105 µs with 50000, so more would hurt busy machines.
+ */
+const SPIN: i32 = 20000;
 
 function lineOf(thread: i32): usize {
   return THREAD_LINES + LINE * (1 + <usize>thread);
