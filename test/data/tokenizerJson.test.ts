@@ -9,8 +9,8 @@ import { trainTokenizer } from "../../src/data/trainTokenizer.ts";
 import { writeTokenizerJson } from "../../src/data/writeTokenizerJson.ts";
 
 interface TokenizerFile {
-  model: { vocab: Record<string, number>; merges: unknown[]; [key: string]: unknown };
-  [key: string]: unknown;
+  model: { vocab: Record<string, number>; merges: unknown[]; ignore_merges?: unknown };
+  added_tokens: Record<string, unknown>[];
 }
 
 interface Case {
@@ -30,7 +30,7 @@ const { texts, cases } = JSON.parse(
 function fileWith(change: Record<string, unknown>): TokenizerFile {
   const { ignore_merges, ...rest } = change;
   const file = { ...(JSON.parse(fileText) as TokenizerFile), ...rest };
-  if (ignore_merges !== undefined) file.model["ignore_merges"] = ignore_merges;
+  if (ignore_merges !== undefined) file.model.ignore_merges = ignore_merges;
   return file;
 }
 
@@ -86,7 +86,7 @@ test("training gives the merges and the vocabulary of Hugging Face's trainer", (
   assert.equal(written.model.vocab, file.model.vocab);
   const merges = file.model.merges.map((merge) => (Array.isArray(merge) ? merge.join(" ") : merge));
   assert.equal(written.model.merges, merges);
-  assert.equal(written["added_tokens"], file["added_tokens"]);
+  assert.equal(written.added_tokens, file.added_tokens);
 });
 
 test("merges are read as strings and as pairs", () => {
@@ -111,7 +111,7 @@ test("the begin and end tokens can be named, left out, or are found by their usu
   assert.throws(() => readTokenizerJson(fileText, { bosToken: "<s>" }), /no added token "<s>"/);
 });
 
-const end = (fileWith({})["added_tokens"] as Record<string, unknown>[])[0]!;
+const end = fileWith({}).added_tokens[0]!;
 const level = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
 const broken: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
   ["a normalizer", { normalizer: { type: "Lowercase" } }, /normalizer Lowercase/],
