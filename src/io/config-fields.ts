@@ -1,0 +1,53 @@
+// What the config.json files of all families have in common: ranges, activations and special tokens.
+import { FormatError } from "../core/error.ts";
+import type { Activation } from "../nn/config.ts";
+import type { Fields } from "./fields.ts";
+import { JsonNumber } from "./json.ts";
+
+// Far above every known model: a larger number is damage, and must not become an allocation.
+export const SIZE: { readonly min: number; readonly max: number } = { min: 1, max: 16_777_216 };
+export const LAYERS: { readonly min: number; readonly max: number } = { min: 1, max: 1024 };
+
+// Later names for the same function are only read.
+const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
+  ["gelu_new", "geluTanh"],
+  ["gelu", "gelu"],
+  ["relu", "relu"],
+  ["silu", "silu"],
+  ["gelu_pytorch_tanh", "geluTanh"],
+  ["swish", "silu"],
+]);
+
+export function readActivation(fields: Fields, key: string, fallback: string): Activation {
+  const choices = [...ACTIVATIONS.keys()];
+  return ACTIVATIONS.get(fields.string(key, { choices, fallback }))!;
+}
+
+export function nameOfActivation(activation: Activation): string {
+  for (const [name, value] of ACTIVATIONS) if (value === activation) return name;
+  throw new FormatError(`There is no name for the activation ${JSON.stringify(activation)}.`);
+}
+
+/** The tokens that begin and end a text; null, as -1 in some files, means that there is none. */
+export function readTokens(
+  fields: Fields,
+  bos: number | null,
+  eos: number | null,
+): { bosTokenId: number | null; eosTokenId: readonly number[] } {
+  const read = (key: string, missing: number | null): number | null => {
+    if (!fields.object.has(key)) return missing;
+    const token = fields.integer(key, { min: -1, max: SIZE.max, fallback: null });
+    return token === -1 ? null : token;
+  };
+  const bosTokenId = read("bos_token_id", bos);
+  const value = fields.get("eos_token_id");
+  if (!Array.isArray(value)) {
+    const end = read("eos_token_id", eos);
+    return { bosTokenId, eosTokenId: end === null ? [] : [end] };
+  }
+  const eosTokenId = value.map((item) => (item instanceof JsonNumber ? item.value : Number.NaN));
+  if (!eosTokenId.every((id) => Number.isInteger(id) && id >= 0 && id <= SIZE.max)) {
+    fields.wrong("eos_token_id", "a token or a list of tokens");
+  }
+  return { bosTokenId, eosTokenId };
+}
