@@ -8,7 +8,7 @@
 import { type ChosenModule, chooseModule } from "./compile.ts";
 import { MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
-import { defaultThreads } from "./features.ts";
+import { checksBounds, defaultThreads } from "./features.ts";
 import { Counter, type CounterName, STATE } from "./op.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
@@ -90,6 +90,7 @@ export class Engine {
     const instance = new WebAssembly.Instance(chosen.module, { env: { memory } });
     const wasm = instance.exports as unknown as Exports;
     wasm.setup();
+    if (checksBounds()) wasm.setTileForm(1);
     const pool =
       threads > 1 && chosen.shared
         ? await startThreads({

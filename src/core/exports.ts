@@ -2,6 +2,8 @@
 
 export interface Exports {
   setup(): void;
+  /** How the baseline's tiles read A: 1 where loads are checked against bounds by code. Same bits. */
+  setTileForm(shuffles: number): void;
   // tensors and the tape
   begin(persistent: number): number;
   commit(record: number): number;
@@ -53,6 +55,9 @@ export interface Exports {
   f64Exp(x: number): number;
   f64Cos(x: number): number;
   f64Pow(x: number, y: number): number;
+  // index checks and tables
+  firstOutside(record: number, limit: number, except: number): number;
+  fillRopeTable(address: number, positions: number, half: number, theta: number): void;
   // threads
   setThreads(count: number, mayWait: number): void;
   serve(thread: number): void;

@@ -98,3 +98,8 @@ export function defaultThreads(): number {
   const cores = host.navigator?.hardwareConcurrency ?? os?.availableParallelism?.() ?? 1;
   return Math.max(1, Math.min(cores, DEFAULT_LIMIT));
 }
+
+/** Does the host check each load against the memory's bounds by code (Deno, workerd), not by guard pages? */
+export function checksBounds(): boolean {
+  return isEdge() || "Deno" in globalThis;
+}

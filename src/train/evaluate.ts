@@ -1,7 +1,7 @@
 // Loss on held-out text.
 
-import { UsageError } from "../core/error.ts";
 import { current } from "../core/engine.ts";
+import { UsageError } from "../core/error.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { noGrad, scope } from "../tensor/scope.ts";

@@ -43,7 +43,9 @@ export function* generateTokens(
   const sampling = checkSampling(options);
   const { maxNewTokens = 100, seed = 0, stopTokens = model.config.eosTokenId } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
-    throw new UsageError(`maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`);
+    throw new UsageError(
+      `maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`,
+    );
   }
   if (prompt.length === 0) {
     throw new UsageError("The prompt is empty; generation needs at least one token to start from.");

@@ -1,0 +1,180 @@
+// The trainer: forward, backward and AdamW over a dataset, one optimizer step a call. Its state is a value: the
+// bytes of `state()`, given to a trainer made alike in another process or runtime, go on to the bit.
+
+import { LowrankError, UsageError } from "../core/error.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { TokenBatch } from "../nn/batch.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import { AdamW } from "../optim/adamw.ts";
+import { clipGradNorm } from "../optim/clip.ts";
+import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../optim/schedule.ts";
+import { manualSeed } from "../tensor/random.ts";
+import { scope } from "../tensor/scope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { trainedTokens } from "./evaluate.ts";
+import type { StepReport, TrainerOptions } from "./progress.ts";
+import { readState, writeState } from "./state.ts";
+
+type Settings = Required<TrainerOptions>;
+
+function withDefaults(options: TrainerOptions): Settings {
+  const settings: Settings = {
+    lr: 2e-3,
+    schedule: "cosine",
+    warmupSteps: Math.ceil(options.steps * 0.05),
+    weightDecay: 0.01,
+    betas: [0.9, 0.999],
+    gradientAccumulation: 1,
+    maxGradNorm: 1,
+    seed: 0,
+    ...options,
+  };
+  const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
+    if (Number.isInteger(settings[name]) && settings[name] >= least) return;
+    throw new UsageError(`${name} is ${settings[name]}; it must be a whole number of at least ${least}.`);
+  };
+  whole("steps", 0);
+  whole("warmupSteps", 0);
+  whole("gradientAccumulation", 1);
+  if (!(settings.maxGradNorm >= 0)) {
+    throw new UsageError(`maxGradNorm is ${settings.maxGradNorm}; it must be at least 0 (0: no clipping).`);
+  }
+  return settings;
+}
+
+function makeSchedule(settings: Settings): Schedule {
+  const { schedule, steps, warmupSteps } = settings;
+  if (schedule === "constant") return constantSchedule({ warmupSteps });
+  if (schedule === "linear") return linearSchedule({ warmupSteps, steps });
+  if (schedule === "cosine") return cosineSchedule({ warmupSteps, steps });
+  throw new UsageError(`schedule is "${schedule}"; it must be "constant", "linear" or "cosine".`);
+}
+
+/** Trains what requires gradients in `model` on `data`. */
+export class Trainer {
+  readonly model: Transformer;
+  readonly data: Dataset;
+  readonly options: Settings;
+  readonly #parameters: ReadonlyMap<string, Tensor>;
+  readonly #optimizer: AdamW;
+  readonly #schedule: Schedule;
+  #step = 0;
+
+  constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
+    this.model = model;
+    this.data = data;
+    this.options = withDefaults(options);
+    this.#schedule = makeSchedule(this.options);
+    this.#parameters = new Map(
+      [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad),
+    );
+    const all = [...this.#parameters.values()];
+    const { lr, betas, weightDecay } = this.options;
+    const groups = [
+      { params: all.filter(({ rank }) => rank > 1), weightDecay },
+      { params: all.filter(({ rank }) => rank <= 1), weightDecay: 0 },
+    ].filter(({ params }) => params.length > 0);
+    if (groups.length === 0) {
+      throw new UsageError(
+        "Nothing trains: no parameter of the model requires a gradient. Inject an adapter, or call model.setRequiresGrad(true).",
+      );
+    }
+    this.#optimizer = new AdamW(groups, { lr, betas });
+  }
+
+  /** Optimizer steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  get done(): boolean {
+    return this.#step >= this.options.steps;
+  }
+
+  /**
+   * One optimizer step.
+   * @throws LowrankError when the loss is not finite: it names the step, and no weight has changed in it.
+   */
+  trainStep(): StepReport {
+    const { lr, gradientAccumulation, maxGradNorm } = this.options;
+    const factor = this.#schedule(this.#step);
+    const first = this.#step * gradientAccumulation;
+    const batches = Array.from({ length: gradientAccumulation }, (_, i) =>
+      this.data.batchAt(first + i),
+    );
+    const tokens = batches.reduce((sum, batch) => sum + trainedTokens(batch), 0);
+    this.#optimizer.zeroGrad();
+    let loss = 0;
+    batches.forEach((batch, i) => {
+      loss += this.#backward(batch, tokens, first + i);
+    });
+    const gradNorm = clipGradNorm(this.#parameters.values(), maxGradNorm);
+    if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+      this.#optimizer.zeroGrad();
+      const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
+      throw new LowrankError(
+        `Training stopped at step ${this.#step + 1}: the ${what}. The weights are those after step ${this.#step}. ` +
+          "Lower the learning rate, or look at the data of this step.",
+      );
+    }
+    this.#optimizer.setScheduleFactor(factor);
+    this.#optimizer.step();
+    this.#optimizer.zeroGrad();
+    this.#step += 1;
+    return { step: this.#step, loss, lr: lr * factor, gradNorm, tokens };
+  }
+
+  /** Adds a batch's gradients, as its share of all the step's tokens; returns its share of the loss. */
+  #backward(batch: TokenBatch, tokens: number, index: number): number {
+    if (tokens === 0) return 0;
+    this.model.train();
+    manualSeed(this.options.seed, index);
+    try {
+      return scope(() => {
+        const loss = this.model.loss(batch, { reduction: "sum" }).mul(1 / tokens);
+        loss.backward();
+        return loss.item();
+      });
+    } finally {
+      this.model.eval();
+    }
+  }
+
+  /** Steps to the end of the run, each reported as it is done. */
+  *run(): IterableIterator<StepReport> {
+    while (!this.done) yield this.trainStep();
+  }
+
+  /** Everything that the rest of the run depends on: weights that train, moments, step, options. */
+  state(): Uint8Array {
+    return writeState({
+      step: this.#step,
+      setup: this.#setup(),
+      parameters: this.#parameters,
+      optimizer: this.#optimizer.stateDict(),
+    });
+  }
+
+  /**
+   * Goes on from where `state()` was taken. The model, data and options must be the same.
+   * @throws FormatError for damaged bytes, UsageError for another run's; then nothing has changed.
+   */
+  loadState(bytes: Uint8Array, name = "The training state"): void {
+    const state = readState(bytes, name, this.#setup(), this.#parameters);
+    this.#optimizer.loadStateDict(state.optimizer);
+    for (const [key, parameter] of this.#parameters) parameter.set(state.parameters.get(key) ?? []);
+    this.#step = state.step;
+  }
+
+  /** What must be equal for a run to go on. */
+  #setup(): Record<string, unknown> {
+    const { batchSize, blockSize, seed, summary } = this.data;
+    const { trainTokens, rowsPerEpoch } = summary;
+    return { options: this.options, data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch } };
+  }
+
+  /** Frees the optimizer's moments. */
+  dispose(): void {
+    this.#optimizer.dispose();
+  }
+}
