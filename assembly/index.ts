@@ -31,6 +31,9 @@ export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
 export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
 // optimizers
 export { adamw, gradientNorm, optimizerListBytes, scaleGradients, sgd } from "./optim";
+// model pieces: index checks and tables
+export { fillRopeTable } from "./ops/rope";
+export { firstOutside } from "./range";
 // random numbers
 export {
   dropoutThreshold,

@@ -9,12 +9,89 @@
 
 import { Job } from "./job";
 import { Op } from "./op";
+import { activationBackward, activationForward, activationNanoseconds } from "./ops/activation";
+import {
+  crossEntropyBackward,
+  crossEntropyForward,
+  crossEntropyNanoseconds,
+  crossEntropySaved,
+} from "./ops/crossEntropy";
+import { dropoutBackward, dropoutForward, dropoutNanoseconds } from "./ops/dropout";
+import {
+  elementwiseBackward,
+  elementwiseForward,
+  elementwiseNanoseconds,
+  elementwiseScratch,
+} from "./ops/elementwise";
+import { embeddingBackward, embeddingForward, embeddingNanoseconds } from "./ops/embedding";
+import { gatherBackward, gatherForward, gatherNanoseconds, gatherScratch } from "./ops/gather";
 import { linearBackward, linearForward, linearNanoseconds, linearSaved, linearScratch } from "./ops/linear";
 import { matmulBackward, matmulForward, matmulNanoseconds, matmulScratch } from "./ops/matmul";
+import { normBackward, normForward, normNanoseconds, normSaved } from "./ops/norm";
+import { reduceBackward, reduceForward, reduceNanoseconds, reduceSaved, reduceScratch } from "./ops/reduce";
+import { ropeBackward, ropeForward, ropeNanoseconds } from "./ops/rope";
+import { concatBackward, concatForward, moveNanoseconds, sliceBackward, sliceForward } from "./ops/slice";
+import { softmaxBackward, softmaxForward, softmaxNanoseconds } from "./ops/softmax";
+import { transposeBackward, transposeForward, transposeScratch } from "./ops/transpose";
 import { Tensor, tensor } from "./tensor";
 
 export function forward(t: Tensor, thread: i32, threads: i32): void {
   switch (t.op) {
+    case Op.Transpose:
+      transposeForward(t, thread, threads);
+      break;
+    case Op.Slice:
+      sliceForward(t, thread, threads);
+      break;
+    case Op.Concat:
+      concatForward(t, thread, threads);
+      break;
+    case Op.Gather:
+      gatherForward(t, thread, threads);
+      break;
+    case Op.Add:
+    case Op.Sub:
+    case Op.Mul:
+    case Op.Div:
+      elementwiseForward(t, thread, threads);
+      break;
+    case Op.Neg:
+    case Op.Exp:
+    case Op.Log:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Relu:
+    case Op.GeluTanh:
+    case Op.Gelu:
+    case Op.Silu:
+      activationForward(t, thread, threads);
+      break;
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Max:
+      reduceForward(t, thread, threads);
+      break;
+    case Op.Softmax:
+    case Op.LogSoftmax:
+      softmaxForward(t, thread, threads);
+      break;
+    case Op.CrossEntropy:
+      crossEntropyForward(t, thread, threads);
+      break;
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+      normForward(t, thread, threads);
+      break;
+    case Op.Embedding:
+      embeddingForward(t, thread, threads);
+      break;
+    case Op.Rope:
+      ropeForward(t, thread, threads);
+      break;
+    case Op.Dropout:
+      dropoutForward(t, thread, threads);
+      break;
     case Op.Matmul:
       matmulForward(t, thread, threads);
       break;
@@ -27,6 +104,61 @@ export function forward(t: Tensor, thread: i32, threads: i32): void {
 
 export function backward(t: Tensor, thread: i32, threads: i32): void {
   switch (t.op) {
+    case Op.Transpose:
+      transposeBackward(t, thread, threads);
+      break;
+    case Op.Slice:
+      sliceBackward(t, thread, threads);
+      break;
+    case Op.Concat:
+      concatBackward(t, thread, threads);
+      break;
+    case Op.Gather:
+      gatherBackward(t, thread, threads);
+      break;
+    case Op.Add:
+    case Op.Sub:
+    case Op.Mul:
+    case Op.Div:
+      elementwiseBackward(t, thread, threads);
+      break;
+    case Op.Neg:
+    case Op.Exp:
+    case Op.Log:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Relu:
+    case Op.GeluTanh:
+    case Op.Gelu:
+    case Op.Silu:
+      activationBackward(t, thread, threads);
+      break;
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Max:
+      reduceBackward(t, thread, threads);
+      break;
+    case Op.Softmax:
+    case Op.LogSoftmax:
+      softmaxBackward(t, thread, threads);
+      break;
+    case Op.CrossEntropy:
+      crossEntropyBackward(t, thread, threads);
+      break;
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+      normBackward(t, thread, threads);
+      break;
+    case Op.Embedding:
+      embeddingBackward(t, thread, threads);
+      break;
+    case Op.Rope:
+      ropeBackward(t, thread, threads);
+      break;
+    case Op.Dropout:
+      dropoutBackward(t, thread, threads);
+      break;
     case Op.Matmul:
       matmulBackward(t, thread, threads);
       break;
@@ -39,6 +171,13 @@ export function backward(t: Tensor, thread: i32, threads: i32): void {
 
 export function savedBytes(t: Tensor): usize {
   switch (t.op) {
+    case Op.Max:
+      return reduceSaved(t);
+    case Op.CrossEntropy:
+      return crossEntropySaved(t);
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+      return normSaved(t);
     case Op.Linear:
       return linearSaved(t);
     default:
@@ -48,6 +187,19 @@ export function savedBytes(t: Tensor): usize {
 
 export function scratchBytes(t: Tensor, job: Job, threads: i32): usize {
   switch (t.op) {
+    case Op.Transpose:
+      return transposeScratch(t, job, threads);
+    case Op.Gather:
+      return gatherScratch(t, job, threads);
+    case Op.Add:
+    case Op.Sub:
+    case Op.Mul:
+    case Op.Div:
+      return elementwiseScratch(t, job, threads);
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Max:
+      return reduceScratch(t, job, threads);
     case Op.Matmul:
       return matmulScratch(t, job, threads);
     case Op.Linear:
@@ -59,6 +211,46 @@ export function scratchBytes(t: Tensor, job: Job, threads: i32): usize {
 
 export function nanoseconds(t: Tensor, job: Job): f64 {
   switch (t.op) {
+    case Op.Transpose:
+    case Op.Slice:
+    case Op.Concat:
+      return moveNanoseconds(t, job);
+    case Op.Gather:
+      return gatherNanoseconds(t, job);
+    case Op.Add:
+    case Op.Sub:
+    case Op.Mul:
+    case Op.Div:
+      return elementwiseNanoseconds(t, job);
+    case Op.Neg:
+    case Op.Exp:
+    case Op.Log:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Relu:
+    case Op.GeluTanh:
+    case Op.Gelu:
+    case Op.Silu:
+      return activationNanoseconds(t, job);
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Max:
+      return reduceNanoseconds(t, job);
+    case Op.Softmax:
+    case Op.LogSoftmax:
+      return softmaxNanoseconds(t, job);
+    case Op.CrossEntropy:
+      return crossEntropyNanoseconds(t);
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+      return normNanoseconds(t, job);
+    case Op.Embedding:
+      return embeddingNanoseconds(t);
+    case Op.Rope:
+      return ropeNanoseconds(t);
+    case Op.Dropout:
+      return dropoutNanoseconds(t, job);
     case Op.Matmul:
       return matmulNanoseconds(t, job);
     case Op.Linear:
@@ -70,5 +262,16 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
 }
 
 export function storesGradients(op: i32): bool {
-  return op == Op.Linear;
+  switch (op) {
+    case Op.Softmax:
+    case Op.LogSoftmax:
+    case Op.CrossEntropy:
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+    case Op.Rope:
+    case Op.Linear:
+      return true;
+    default:
+      return false;
+  }
 }

@@ -56,7 +56,7 @@ export interface Exports {
   f64Cos(x: number): number;
   f64Pow(x: number, y: number): number;
   // index checks and tables
-  firstOutside(record: number, limit: number, except: number): number;
+  firstOutside(record: number, limit: number, excepts: number, except: number): number;
   fillRopeTable(address: number, positions: number, half: number, theta: number): void;
   // threads
   setThreads(count: number, mayWait: number): void;

@@ -1,0 +1,93 @@
+// Softmax and its logarithm over the last axis, x [..., V] -> y [..., V]; m is the largest element of the row.
+//   softmax      y = e^(x − m) / Σ e^(x − m)           dx = y·(g − Σ g·y)
+//   logSoftmax   y = (x − m) − ln Σ e^(x − m)          dx = g − e^y·Σ g
+// Threads share the rows; backward needs y alone.
+
+import { Job } from "../job";
+import { log32, Vec } from "../math";
+import { Op } from "../op";
+import { addWork } from "../parallel";
+import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../row";
+import { accumulates, gradient, Share, source, Tensor, width } from "../tensor";
+
+export function softmaxNanoseconds(y: Tensor, job: Job): f64 {
+  const heavy = (job == Job.Forward) == (y.op == Op.Softmax) || y.op == Op.LogSoftmax;
+  return <f64>y.size * (heavy ? 1.6 : 0.6);
+}
+
+export function softmaxForward(y: Tensor, thread: i32, threads: i32): void {
+  const n = width(y);
+  const bytes = (<usize>n) << 2;
+  const rows = y.size / n;
+  const end = Share.end(rows, 1, thread, threads);
+  const begin = Share.begin(rows, 1, thread, threads);
+  for (let i = begin; i < end; i++) {
+    const x = source(y, 0).data + <usize>i * bytes;
+    const out = y.data + <usize>i * bytes;
+    const greatest = rowMax(x, n);
+    if (y.op == Op.Softmax) rowScale(out, n, 1 / rowExp(out, x, n, greatest));
+    else lessBoth(out, x, n, greatest, log32(rowExpSum(x, n, greatest)));
+  }
+  addWork(thread, (end - begin) * n);
+}
+
+/** out = (x − a) − b. */
+function lessBoth(out: usize, x: usize, n: i32, a: f32, b: f32): void {
+  const first = f32x4.splat(a);
+  const second = f32x4.splat(b);
+  const end = x + ((<usize>n) << 2);
+  while (x + 16 <= end) {
+    v128.store(out, f32x4.sub(f32x4.sub(v128.load(x), first), second));
+    x += 16;
+    out += 16;
+  }
+  const rest = <i32>((end - x) >> 2);
+  if (rest > 0) Part.store(out, f32x4.sub(f32x4.sub(Part.load(x, rest), first), second), rest);
+}
+
+class Input {
+  /** y·(g − total), or g − e^y·total. */
+  // @ts-ignore: decorator
+  @inline
+  static gradient(logarithm: bool, y: v128, g: v128, total: v128): v128 {
+    if (logarithm) return f32x4.sub(g, f32x4.mul(Vec.exp(y), total));
+    return f32x4.mul(y, f32x4.sub(g, total));
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static row(logarithm: bool, dx: usize, y: usize, g: usize, n: i32, sum: f32, add: bool): void {
+    const total = f32x4.splat(sum);
+    const end = y + ((<usize>n) << 2);
+    while (y + 16 <= end) {
+      const d = Input.gradient(logarithm, v128.load(y), v128.load(g), total);
+      v128.store(dx, add ? f32x4.add(v128.load(dx), d) : d);
+      y += 16;
+      g += 16;
+      dx += 16;
+    }
+    const rest = <i32>((end - y) >> 2);
+    if (rest == 0) return;
+    const d = Input.gradient(logarithm, Part.load(y, rest), Part.load(g, rest), total);
+    Part.store(dx, add ? f32x4.add(Part.load(dx, rest), d) : d, rest);
+  }
+}
+
+export function softmaxBackward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0);
+  const dx = gradient(x);
+  if (dx == 0) return;
+  const n = width(y);
+  const add = accumulates(x);
+  const rows = y.size / n;
+  const end = Share.end(rows, 1, thread, threads);
+  const begin = Share.begin(rows, 1, thread, threads);
+  for (let i = begin; i < end; i++) {
+    const at = (<usize>i * <usize>n) << 2;
+    const out = y.data + at;
+    const g = y.grad + at;
+    if (y.op == Op.Softmax) Input.row(false, dx + at, out, g, n, rowDot(g, out, n), add);
+    else Input.row(true, dx + at, out, g, n, rowSum(g, n), add);
+  }
+  addWork(thread, (end - begin) * n);
+}

@@ -1,0 +1,16 @@
+// Are all numbers of an int32 tensor (ids, targets, positions) in range? Asked by the front end before an op.
+
+import { tensor } from "./tensor";
+
+/**
+ * Index of the first element of an int32 tensor outside [0, limit), −1 when there is none. `except` is accepted
+ * too if `excepts` is set.
+ */
+export function firstOutside(at: usize, limit: i32, excepts: bool, except: i32): i32 {
+  const t = tensor(at);
+  for (let i = 0; i < t.size; i++) {
+    const value = load<i32>(t.data + ((<usize>i) << 2));
+    if (<u32>value >= <u32>limit && !(excepts && value == except)) return i;
+  }
+  return -1;
+}

@@ -1,0 +1,61 @@
+// The loss of next-token prediction.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import { Op } from "../core/op.ts";
+import { apply } from "./apply.ts";
+import { expectFloat } from "./check.ts";
+import { expectIndices } from "./indices.ts";
+import type { Tensor } from "./tensor.ts";
+
+export interface CrossEntropyOptions {
+  /** The target that leaves a row out; default −100. */
+  readonly ignoreIndex?: number;
+  /** "mean" over the rows that count (default), or their "sum". */
+  readonly reduction?: "mean" | "sum";
+}
+
+/** The record's attributes [ignoreIndex, mean]; checks targets, which must be `shape` of int32 in [0, classes). */
+export function lossAttributes(
+  op: string,
+  shape: readonly number[],
+  classes: number,
+  targets: Tensor,
+  options: CrossEntropyOptions,
+): readonly [number, number] {
+  const { ignoreIndex = -100, reduction = "mean" } = options;
+  if (`${targets.shape}` !== `${shape}` || targets.rank !== shape.length) {
+    throw new ShapeError(
+      `${op} got targets of [${targets.shape}] for ${classes} classes in rows of [${shape}]; expected one target a row.`,
+    );
+  }
+  if ((ignoreIndex | 0) !== ignoreIndex) {
+    throw new UsageError(`ignoreIndex is ${ignoreIndex}; it must be a whole number of 32 bits.`);
+  }
+  if (reduction !== "mean" && reduction !== "sum") {
+    throw new UsageError(`reduction is "${reduction}"; it must be "mean" or "sum".`);
+  }
+  expectIndices(targets, { op, name: "target", limit: classes, except: ignoreIndex });
+  return [ignoreIndex, reduction === "mean" ? 1 : 0];
+}
+
+/**
+ * −ln softmax(logits)[target] in nats: the mean or sum over the rows whose target is not `ignoreIndex`, a scalar.
+ * When no row counts, the loss and its gradient are 0.
+ * @param logits [..., V]
+ * @param targets int32 [...]
+ * @throws ShapeError naming both shapes; UsageError for a target outside [0, V), with its index and value.
+ */
+export function crossEntropy(
+  logits: Tensor,
+  targets: Tensor,
+  options: CrossEntropyOptions = {},
+): Tensor {
+  expectFloat("crossEntropy", logits);
+  if (logits.rank === 0) {
+    throw new ShapeError("crossEntropy got logits that are a single number; expected [..., V].");
+  }
+  const classes = logits.shape.at(-1) ?? 0;
+  const rows = logits.shape.slice(0, -1);
+  const ints = lossAttributes("crossEntropy", rows, classes, targets, options);
+  return apply(Op.CrossEntropy, [logits, targets], [], { ints });
+}

@@ -1,0 +1,49 @@
+// Checks of int32 tensors that name rows: token ids, targets, positions.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** What is asked of indices. */
+export interface IndexRule {
+  /** The function that was called. */
+  readonly op: string;
+  /** What one of the numbers is, e.g. "target". */
+  readonly name: string;
+  /** Valid are 0 ... limit − 1. */
+  readonly limit: number;
+  /** A further valid number. */
+  readonly except?: number;
+}
+
+/**
+ * Throws unless all numbers of an int32 tensor are valid.
+ * @throws ShapeError for another dtype, UsageError naming the first wrong index and its value.
+ */
+export function expectIndices(indices: Tensor, rule: IndexRule): void {
+  const { op, name, limit, except } = rule;
+  if (indices.dtype !== "int32") {
+    throw new ShapeError(
+      `${op} got ${name}s of ${indices.dtype} [${indices.shape}]; expected int32.`,
+    );
+  }
+  const excepts = except === undefined ? 0 : 1;
+  const { wasm } = indices.engine;
+  const at = wasm.firstOutside(indices.address, limit, excepts, except ?? 0);
+  if (at < 0) return;
+  const found = indices.toArray()[at] ?? Number.NaN;
+  const others = except === undefined ? "" : ` (or ${except} to leave a row out)`;
+  throw new UsageError(
+    `${op} got the ${name} ${found} at index [${coordinates(at, indices.shape)}] of [${indices.shape}]; ` +
+      `${limit === 0 ? "none is valid here" : `expected 0 to ${limit - 1}`}${others}.`,
+  );
+}
+
+function coordinates(index: number, shape: readonly number[]): number[] {
+  const at: number[] = [];
+  let rest = index;
+  for (const size of shape.toReversed()) {
+    at.unshift(rest % size);
+    rest = Math.floor(rest / size);
+  }
+  return at;
+}
