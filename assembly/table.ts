@@ -26,6 +26,13 @@ import {
 import { embeddingBackward, embeddingForward, embeddingNanoseconds } from "./ops/embedding";
 import { gatherBackward, gatherForward, gatherNanoseconds, gatherScratch } from "./ops/gather";
 import { linearBackward, linearForward, linearNanoseconds, linearSaved, linearScratch } from "./ops/linear";
+import {
+  linearCrossEntropyBackward,
+  linearCrossEntropyForward,
+  linearCrossEntropyNanoseconds,
+  linearCrossEntropySaved,
+  linearCrossEntropyScratch,
+} from "./ops/linearCrossEntropy";
 import { matmulBackward, matmulForward, matmulNanoseconds, matmulScratch } from "./ops/matmul";
 import { normBackward, normForward, normNanoseconds, normSaved } from "./ops/norm";
 import { reduceBackward, reduceForward, reduceNanoseconds, reduceSaved, reduceScratch } from "./ops/reduce";
@@ -98,6 +105,9 @@ export function forward(t: Tensor, thread: i32, threads: i32): void {
     case Op.Linear:
       linearForward(t, thread, threads);
       break;
+    case Op.LinearCrossEntropy:
+      linearCrossEntropyForward(t, thread, threads);
+      break;
     default:
   }
 }
@@ -165,6 +175,9 @@ export function backward(t: Tensor, thread: i32, threads: i32): void {
     case Op.Linear:
       linearBackward(t, thread, threads);
       break;
+    case Op.LinearCrossEntropy:
+      linearCrossEntropyBackward(t, thread, threads);
+      break;
     default:
   }
 }
@@ -180,6 +193,8 @@ export function savedBytes(t: Tensor): usize {
       return normSaved(t);
     case Op.Linear:
       return linearSaved(t);
+    case Op.LinearCrossEntropy:
+      return linearCrossEntropySaved(t);
     default:
       return 0;
   }
@@ -204,6 +219,8 @@ export function scratchBytes(t: Tensor, job: Job, threads: i32): usize {
       return matmulScratch(t, job, threads);
     case Op.Linear:
       return linearScratch(t, job, threads);
+    case Op.LinearCrossEntropy:
+      return linearCrossEntropyScratch(t, job, threads);
     default:
       return 0;
   }
@@ -255,6 +272,8 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
       return matmulNanoseconds(t, job);
     case Op.Linear:
       return linearNanoseconds(t, job);
+    case Op.LinearCrossEntropy:
+      return linearCrossEntropyNanoseconds(t, job);
     default:
       // Elementwise and row-wise ops: about a nanosecond an element of the larger of output and first source.
       return <f64>(t.sources > 0 ? max<i32>(t.size, tensor(t.s0).size) : t.size);
@@ -270,6 +289,7 @@ export function storesGradients(op: i32): bool {
     case Op.RmsNorm:
     case Op.Rope:
     case Op.Linear:
+    case Op.LinearCrossEntropy:
       return true;
     default:
       return false;
