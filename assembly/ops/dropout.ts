@@ -1,0 +1,83 @@
+// y = mask ∘ x / (1 − p): an element is dropped with probability p (arXiv:1207.0580, with the scale in training).
+//   f0 = p, 0 <= p < 1      i0  which dropout of its scope this is (nextDropout)
+//
+// The mask is never stored. It is a function of (seed, step, ordinal, element), a counter-based generator
+// (random.ts), drawn again in backward: dx = mask ∘ g / (1 − p).
+
+import { Job } from "../job";
+import { addWork } from "../parallel";
+import { dropoutMask16, dropoutThreshold } from "../random";
+import { state } from "../state";
+import { gradient, Share, source, Tensor } from "../tensor";
+
+/** A number for the next dropout of this scope. Outside of scopes the numbers go on. */
+export function nextDropout(): i32 {
+  const s = state();
+  const ordinal = s.dropoutOrdinal;
+  s.dropoutOrdinal = ordinal + 1;
+  return ordinal;
+}
+
+class Kept {
+  /** dst [4] = or += src [4]·scale where the mask is all ones, 0 elsewhere. */
+  // @ts-ignore: decorator
+  @inline
+  static put(adds: bool, dst: usize, src: usize, scale: v128, mask: v128): void {
+    const value = v128.and(f32x4.mul(v128.load(src), scale), mask);
+    v128.store(dst, adds ? f32x4.add(v128.load(dst), value) : value);
+  }
+}
+
+/** 1 / (1 − p), rounded once. */
+export function dropoutScale(p: f32): f32 {
+  return <f32>(1.0 / (1.0 - <f64>p));
+}
+
+/**
+ * dst[i] = mask[i]·src[i] / (1 − p) for begin <= i < end, or += when `adds`; begin is a multiple of 16, and both point
+ * to element 0. Works on whole 64-byte lines, the pad behind the last element included.
+ */
+export function dropoutRange(
+  adds: bool,
+  dst: usize,
+  src: usize,
+  ordinal: i32,
+  p: f32,
+  begin: i32,
+  end: i32,
+): void {
+  const s = state();
+  const threshold = dropoutThreshold(p);
+  const scale = f32x4.splat(dropoutScale(p));
+  for (let i = begin; i < end; i += 16) {
+    const bytes = dropoutMask16(s.seedLow, s.seedHigh, ordinal, s.stepCounter, i >> 2, threshold);
+    const low = i16x8.extend_low_i8x16_s(bytes);
+    const high = i16x8.extend_high_i8x16_s(bytes);
+    const to = dst + (<usize>i << 2);
+    const from = src + (<usize>i << 2);
+    Kept.put(adds, to, from, scale, i32x4.extend_low_i16x8_s(low));
+    Kept.put(adds, to + 16, from + 16, scale, i32x4.extend_high_i16x8_s(low));
+    Kept.put(adds, to + 32, from + 32, scale, i32x4.extend_low_i16x8_s(high));
+    Kept.put(adds, to + 48, from + 48, scale, i32x4.extend_high_i16x8_s(high));
+  }
+}
+
+export function dropoutNanoseconds(y: Tensor, job: Job): f64 {
+  return <f64>y.size * 4;
+}
+
+export function dropoutForward(y: Tensor, thread: i32, threads: i32): void {
+  const begin = Share.begin(y.size, 16, thread, threads);
+  const end = Share.end(y.size, 16, thread, threads);
+  dropoutRange(false, y.data, source(y, 0).data, y.i0, y.f0, begin, end);
+  addWork(thread, end - begin);
+}
+
+export function dropoutBackward(y: Tensor, thread: i32, threads: i32): void {
+  const dx = gradient(source(y, 0));
+  if (dx == 0) return;
+  const begin = Share.begin(y.size, 16, thread, threads);
+  const end = Share.end(y.size, 16, thread, threads);
+  dropoutRange(true, dx, y.grad, y.i0, y.f0, begin, end);
+  addWork(thread, end - begin);
+}

@@ -1,0 +1,111 @@
+// Elements of x by index along one axis; sources x and index (int32), i0 the axis.
+//   i1 = 0  y[.., i, ..] = x[.., index[.., i, ..], ..]   y and index have the same shape (PyTorch's gather)
+//   i1 = 1  y[.., i, ..] = x[.., index[i], ..]           whole slices, index [n] (PyTorch's index_select)
+// dx[.., index, ..] += g, in the order of y: an element that was taken twice gets both gradients.
+//
+// Backward: each thread goes over all of g and adds what falls into its own range of the axis. The front end has
+// checked the index; should it be written anew and be wrong, y is NaN there, and nothing is added.
+
+import { Job } from "../job";
+import { addWork } from "../parallel";
+import { dim, gradient, Share, source, Tensor } from "../tensor";
+import { Walk } from "../walk";
+import { addRow, copyRow } from "./move";
+
+export function gatherScratch(y: Tensor, job: Job, threads: i32): usize {
+  return Walk.scratch(threads);
+}
+
+export function gatherNanoseconds(y: Tensor, job: Job): f64 {
+  return <f64>y.size * 1.5;
+}
+
+// Strides: x without the axis, index, and y.
+function walkFor(y: Tensor, thread: i32): Walk {
+  const x = source(y, 0);
+  const walk = Walk.of(thread, 0);
+  let xStride = 1;
+  let yStride = 1;
+  let indexStride = 1;
+  for (let axis = y.rank - 1; axis >= 0; axis--) {
+    const along = axis == y.i0;
+    const indexStep = along || y.i1 == 0 ? indexStride : 0;
+    walk.add(dim(y, axis), along ? 0 : xStride, indexStep, yStride);
+    if (indexStep != 0) indexStride *= dim(y, axis);
+    xStride *= dim(x, axis);
+    yStride *= dim(y, axis);
+  }
+  return walk;
+}
+
+// Elements between neighbours of x along the axis.
+function axisStride(x: Tensor, axis: i32): i32 {
+  let stride = 1;
+  for (let i = axis + 1; i < x.rank; i++) stride *= dim(x, i);
+  return stride;
+}
+
+export function gatherForward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0).data;
+  const index = source(y, 1).data;
+  const size = dim(source(y, 0), y.i0);
+  const stride = axisStride(source(y, 0), y.i0);
+  const walk = walkFor(y, thread);
+  const begin = Share.begin(y.size, 16, thread, threads);
+  const end = Share.end(y.size, 16, thread, threads);
+  if (begin >= end) return;
+  addWork(thread, end - begin);
+  if (!movesRows(walk)) {
+    walk.seek(0, begin);
+    for (let i = begin; i < end; i++) {
+      const k = load<i32>(index + (<usize>walk.b << 2));
+      const from = x + (<usize>(walk.a + k * stride) << 2);
+      const isInside = <u32>k < <u32>size;
+      store<f32>(y.data + (<usize>i << 2), isInside ? load<f32>(from) : f32.NaN);
+      walk.next(0);
+    }
+    return;
+  }
+  const width = walk.width();
+  const row = begin / width;
+  let column = begin - row * width;
+  walk.seek(1, row);
+  for (let i = begin; i < end; ) {
+    const n = min(end - i, width - column);
+    const to = y.data + (<usize>i << 2);
+    const k = load<i32>(index + (<usize>walk.b << 2));
+    if (<u32>k < <u32>size) copyRow(to, x + (<usize>(walk.a + column + k * stride) << 2), n);
+    else for (let j = 0; j < n; j++) store<f32>(to + (<usize>j << 2), f32.NaN);
+    i += n;
+    column = 0;
+    walk.next(1);
+  }
+}
+
+// Does one index stand for a run of neighbours?
+function movesRows(walk: Walk): bool {
+  return walk.rank > 0 && walk.axis(0).b == 0 && walk.axis(0).a == 1;
+}
+
+export function gatherBackward(y: Tensor, thread: i32, threads: i32): void {
+  const dx = gradient(source(y, 0));
+  if (dx == 0) return;
+  const index = source(y, 1).data;
+  const size = dim(source(y, 0), y.i0);
+  const stride = axisStride(source(y, 0), y.i0);
+  const first = Share.begin(size, 1, thread, threads);
+  const mine = Share.end(size, 1, thread, threads) - first;
+  const walk = walkFor(y, thread);
+  const outer = i32(movesRows(walk));
+  const width = outer ? walk.width() : 1;
+  walk.seek(outer, 0);
+  for (let at = 0; at < y.size; at += width) {
+    const k = load<i32>(index + (<usize>walk.b << 2));
+    if (<u32>(k - first) < <u32>mine) {
+      const to = dx + (<usize>(walk.a + k * stride) << 2);
+      addRow(to, y.grad + (<usize>at << 2), width);
+      addWork(thread, width);
+    }
+    walk.next(outer);
+  }
+}

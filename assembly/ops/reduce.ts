@@ -1,0 +1,115 @@
+// y = the sum, mean or maximum of x over a set of axes.
+//   i0  bit k is set when axis k of x is folded      f0  how many elements make one of y
+//
+//   sum   dx = g, at every element that was added
+//   mean  dx = g / n
+//   max   dx = g / n at each of the n elements that equal y, 0 elsewhere; n is saved. NaN wins
+// A maximum of no elements is refused by the front end; an empty sum is 0 and its mean NaN.
+
+import { Job } from "../job";
+import { INFINITE, SIGN } from "../constants";
+import { Op } from "../op";
+import { addWork } from "../parallel";
+import { dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { Walk } from "../walk";
+import { fold, foldGroup } from "./fold";
+import { map } from "./map";
+import { Term } from "./term";
+
+export function reduceScratch(y: Tensor, job: Job, threads: i32): usize {
+  return Walk.scratch(threads);
+}
+
+export function reduceSaved(y: Tensor): usize {
+  return y.op == Op.Max ? <usize>y.size << 2 : 0;
+}
+
+export function reduceNanoseconds(y: Tensor, job: Job): f64 {
+  return <f64>source(y, 0).size * 0.3;
+}
+
+function isFolded(y: Tensor, axis: i32): bool {
+  return ((y.i0 >> axis) & 1) != 0;
+}
+
+// Do runs of neighbours fold into one element? Folded axes of size 1 at the end do not count, kept ones do: so the
+// order of the sums does not depend on how long the kept axes are.
+function foldsRows(y: Tensor, x: Tensor): bool {
+  let axis = x.rank - 1;
+  while (axis >= 0 && isFolded(y, axis) && dim(x, axis) == 1) axis--;
+  return axis >= 0 && isFolded(y, axis);
+}
+
+export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0);
+  const n = y.size;
+  const group = foldGroup(n, threads);
+  const begin = Share.begin(n, group, thread, threads);
+  const end = Share.end(n, group, thread, threads);
+  const kept = Walk.of(thread, 0);
+  const folded = Walk.of(thread, 1);
+  let xStride = 1;
+  for (let axis = x.rank - 1; axis >= 0; axis--) {
+    const size = dim(x, axis);
+    if (isFolded(y, axis)) {
+      folded.add(size, xStride, 0, 0);
+    } else {
+      kept.add(size, xStride, 0, 0);
+      folded.fence();
+    }
+    xStride *= size;
+  }
+  const rows = foldsRows(y, x);
+  const isMax = y.op == Op.Max;
+  const least = isMax ? load<f32>(INFINITE) * -1 : 0;
+  fillSlice(y.data, begin, end, least);
+  if (x.size > 0) {
+    const term = isMax ? Term.Largest : Term.Plain;
+    fold(term, rows, y.data, x.data, 0, 0, 0, kept, folded, begin, end);
+  }
+  if (isMax && requiresGrad(y)) {
+    fillSlice(y.saved, begin, end, 0);
+    fold(Term.Equal, rows, y.saved, x.data, 0, 0, 0, kept, folded, begin, end);
+  }
+  if (y.op == Op.Mean) {
+    for (let i = begin; i < end; i++) {
+      const at = y.data + (<usize>i << 2);
+      store<f32>(at, load<f32>(at) / y.f0);
+    }
+  }
+  addWork(thread, end - begin);
+}
+
+function fillSlice(data: usize, begin: i32, end: i32, value: f32): void {
+  for (let i = begin; i < end; i++) store<f32>(data + (<usize>i << 2), value);
+}
+
+export function reduceBackward(y: Tensor, thread: i32, threads: i32): void {
+  const x = source(y, 0);
+  const dx = gradient(x);
+  if (dx == 0) return;
+  const isMax = y.op == Op.Max;
+  const walk = Walk.of(thread, 0);
+  let xStride = 1;
+  let yStride = 1;
+  for (let axis = x.rank - 1; axis >= 0; axis--) {
+    const size = dim(x, axis);
+    const step = isFolded(y, axis) ? 0 : yStride;
+    walk.add(size, step, isMax ? step : 0, xStride);
+    if (!isFolded(y, axis)) yStride *= size;
+    xStride *= size;
+  }
+  const begin = Share.begin(x.size, 16, thread, threads);
+  const end = Share.end(x.size, 16, thread, threads);
+  let term = Term.Plain;
+  let divisor: usize = 0;
+  if (isMax) {
+    term = Term.Shared;
+    divisor = y.saved;
+  } else if (y.op == Op.Mean) {
+    term = Term.Div;
+    divisor = changetype<usize>(y) + offsetof<Tensor>("f0");
+  }
+  map(term, false, dx, y.grad, y.data, divisor, x.data, walk, begin, end);
+  addWork(thread, end - begin);
+}

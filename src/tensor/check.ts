@@ -1,0 +1,41 @@
+// What the front end asks of an op's operands before the engine sees them.
+
+import { ShapeError } from "../core/error.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Throws unless `x` is a float32 tensor; int32 tensors are indices, and nothing else. */
+export function expectFloat(op: string, x: Tensor): void {
+  if (x.dtype === "float32") return;
+  throw new ShapeError(
+    `${op} got an ${x.dtype} tensor of shape [${x.shape}], but needs float32. Integers serve as indices only.`,
+  );
+}
+
+/** The axis counted from the front; negative axes count from the back, as in PyTorch. */
+export function axisOf(op: string, axis: number, x: Tensor): number {
+  const { rank } = x;
+  if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
+    throw new ShapeError(
+      rank === 0
+        ? `${op} got axis ${axis}, but its tensor is a single number and has no axes.`
+        : `${op} got axis ${axis} for the shape [${x.shape}]; give one from ${-rank} to ${rank - 1}.`,
+    );
+  }
+  return axis < 0 ? axis + rank : axis;
+}
+
+/** The shape that two shapes broadcast to: aligned at their last axes, with sizes of 1 (or none) repeated. */
+export function broadcastShape(op: string, a: readonly number[], b: readonly number[]): number[] {
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, axis) => {
+    const m = a[axis - rank + a.length] ?? 1;
+    const n = b[axis - rank + b.length] ?? 1;
+    if (m !== n && m !== 1 && n !== 1) {
+      throw new ShapeError(
+        `${op} cannot broadcast [${a}] with [${b}]: axis ${axis} of the result would be ${m} and ${n} long. ` +
+          "Sizes must be equal, or one of them 1.",
+      );
+    }
+    return m === 1 ? n : m;
+  });
+}

@@ -1,0 +1,57 @@
+// Arithmetic element by element, with NumPy's broadcasting. Either operand may be a number.
+
+import { UsageError } from "../core/error.ts";
+import { Op, type OpCode } from "../core/op.ts";
+import { apply } from "./apply.ts";
+import { broadcastShape, expectFloat } from "./check.ts";
+import type { Tensor } from "./tensor.ts";
+
+// Where the engine finds a number operand: nowhere, first, second (assembly/ops/elementwise.ts).
+const NUMBER_FIRST = 1;
+const NUMBER_SECOND = 2;
+
+function combine(op: OpCode, name: string, a: Tensor | number, b: Tensor | number): Tensor {
+  if (typeof a === "number") {
+    if (typeof b === "number") {
+      throw new UsageError(`${name} got two numbers, ${a} and ${b}; one must be a tensor.`);
+    }
+    expectFloat(name, b);
+    return apply(op, [b], b.shape, { ints: [NUMBER_FIRST], floats: [a] });
+  }
+  expectFloat(name, a);
+  if (typeof b === "number") return apply(op, [a], a.shape, { ints: [NUMBER_SECOND], floats: [b] });
+  expectFloat(name, b);
+  return apply(op, [a, b], broadcastShape(name, a.shape, b.shape));
+}
+
+/**
+ * a + b, with broadcasting.
+ * @throws ShapeError naming both shapes when they do not broadcast.
+ */
+export function add(a: Tensor | number, b: Tensor | number): Tensor {
+  return combine(Op.Add, "add", a, b);
+}
+
+/**
+ * a − b, with broadcasting.
+ * @throws ShapeError naming both shapes when they do not broadcast.
+ */
+export function sub(a: Tensor | number, b: Tensor | number): Tensor {
+  return combine(Op.Sub, "sub", a, b);
+}
+
+/**
+ * a · b element by element, with broadcasting.
+ * @throws ShapeError naming both shapes when they do not broadcast.
+ */
+export function mul(a: Tensor | number, b: Tensor | number): Tensor {
+  return combine(Op.Mul, "mul", a, b);
+}
+
+/**
+ * a / b element by element, with broadcasting.
+ * @throws ShapeError naming both shapes when they do not broadcast.
+ */
+export function div(a: Tensor | number, b: Tensor | number): Tensor {
+  return combine(Op.Div, "div", a, b);
+}
