@@ -4,13 +4,12 @@
 //   0      64     1024        4096           12288
 //   | null | state | constants | thread lines | heap: persistent blocks and arena chunks ... -> grows
 //
-// A thread line is 64 bytes, so that no two threads write the same cache line.
 
 /** Address 0 is "no tensor"; reads of it are zeros. */
 export const STATE: usize = 64;
 /** v128 constants that kernels load (literals in loops are rebuilt at every use by some engines). */
 export const CONSTANTS: usize = 1024;
-/** One 64-byte line a thread: job seen, done word, work counter. The job word's own line comes first. */
+/** 64-byte lines of parallel.ts: the job, one a thread, the barrier; so no two threads write the same cache line. */
 export const THREAD_LINES: usize = 4096;
 /** The first byte that the allocator may hand out. */
 export const HEAP: usize = 12288;

@@ -93,35 +93,39 @@ function grownTo(end: usize): bool {
 
 /** A persistent block of at least `bytes` bytes, or 0 when memory cannot grow. Its contents are arbitrary. */
 export function allocate(bytes: usize): usize {
-  const s = state();
   const need = roundUp(max<usize>(bytes, 1));
+  if (need >= bytes) {
+    let at = place(need);
+    if (at == 0 && releaseIdleChunks()) at = place(need);
+    if (at != 0) return at;
+  }
+  state().failedBytes = bytes;
+  return 0;
+}
+
+/** First fit among the free blocks, else memory behind the last one. */
+function place(need: usize): usize {
+  const s = state();
   let header = s.firstFree;
   while (header != 0 && block(header).bytes < need) header = block(header).nextFree;
   if (header != 0) {
     unlink(block(header));
   } else {
     const last = s.lastBlock;
-    if (last != 0 && block(last).free) {
-      // The last block is free but too small: grow it in place.
-      if (need < bytes || !grownTo(last + ALIGN + need)) {
-        s.failedBytes = bytes;
-        return 0;
-      }
-      unlink(block(last));
-      block(last).bytes = need;
-      header = last;
+    // A last block that is free but too small grows in place.
+    const extend = last != 0 && block(last).free;
+    header = extend ? last : s.heapTop;
+    const end = header + ALIGN + need;
+    if (end < header || !grownTo(end)) return 0;
+    if (extend) {
+      unlink(block(header));
     } else {
-      header = s.heapTop;
-      if (need < bytes || !grownTo(header + ALIGN + need)) {
-        s.failedBytes = bytes;
-        return 0;
-      }
       block(header).before = last;
-      block(header).bytes = need;
       block(header).free = 0;
       s.lastBlock = header;
     }
-    s.heapTop = header + ALIGN + need;
+    block(header).bytes = need;
+    s.heapTop = end;
   }
   split(header, need);
   count(Counter.PersistentBytes, <f64>block(header).bytes);
@@ -163,30 +167,57 @@ function enter(at: usize): void {
   state().cursor = at + ALIGN;
 }
 
+/** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
+function addChunk(need: usize): usize {
+  const s = state();
+  const usual = min<usize>(max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK), LARGEST_CHUNK);
+  let at = allocate(max<usize>(need + ALIGN, usual));
+  if (at == 0 && need + ALIGN < usual) at = allocate(need + ALIGN);
+  if (at == 0) return 0;
+  chunk(at).next = 0;
+  chunk(at).end = at + block(at - ALIGN).bytes;
+  if (s.firstChunk == 0) {
+    s.firstChunk = at;
+    return at;
+  }
+  let last = s.firstChunk;
+  while (chunk(last).next != 0) last = chunk(last).next;
+  chunk(last).next = at;
+  return at;
+}
+
+/** Frees the chunks behind the one in use; false when there is none. */
+function releaseIdleChunks(): bool {
+  const s = state();
+  let at: usize;
+  if (s.chunk == 0) {
+    at = s.firstChunk;
+    s.firstChunk = 0;
+  } else {
+    at = chunk(s.chunk).next;
+    chunk(s.chunk).next = 0;
+  }
+  if (at == 0) return false;
+  while (at != 0) {
+    const next = chunk(at).next;
+    release(at);
+    at = next;
+  }
+  return true;
+}
+
 /** Bytes of the tape arena, 64-byte aligned, or 0 when memory cannot grow. Their contents are arbitrary. */
 export function arenaAllocate(bytes: usize): usize {
   const s = state();
   const need = roundUp(max<usize>(bytes, 1));
   if (s.chunk == 0 || s.cursor + need > chunk(s.chunk).end || s.cursor + need < s.cursor) {
-    // Chunks behind the one in use are empty; take the next that is large enough, or put a new one in front.
-    let previous = s.chunk;
-    let next = previous == 0 ? s.firstChunk : chunk(previous).next;
-    while (next != 0 && chunk(next).end - next - ALIGN < need) {
-      previous = next;
-      next = chunk(next).next;
-    }
-    if (next == 0) {
-      const usual = min<usize>(max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK), LARGEST_CHUNK);
-      next = allocate(max<usize>(need + ALIGN, usual));
-      if (next == 0 && need + ALIGN < usual) next = allocate(need + ALIGN);
-      if (next == 0 || need < bytes) {
-        s.failedBytes = bytes;
-        return 0;
-      }
-      chunk(next).next = 0;
-      chunk(next).end = next + block(next - ALIGN).bytes;
-      if (previous == 0) s.firstChunk = next;
-      else chunk(previous).next = next;
+    // Chunks behind the one in use are empty: take the next that is large enough, or make a new one.
+    let next = s.chunk == 0 ? s.firstChunk : chunk(s.chunk).next;
+    while (next != 0 && chunk(next).end - next - ALIGN < need) next = chunk(next).next;
+    if (next == 0) next = addChunk(need);
+    if (next == 0 || need < bytes) {
+      s.failedBytes = bytes;
+      return 0;
     }
     enter(next);
   }
@@ -238,20 +269,6 @@ export function reserveScratch(bytes: usize): bool {
   count(Counter.ScratchBytes, <f64>bytes - <f64>s.scratchBytes);
   s.scratchBytes = bytes;
   return true;
-}
-
-/** Frees the arena's chunks; only while no scope is open. */
-export function trimArena(): void {
-  const s = state();
-  let at = s.firstChunk;
-  while (at != 0) {
-    const next = chunk(at).next;
-    release(at);
-    at = next;
-  }
-  s.firstChunk = 0;
-  s.chunk = 0;
-  s.cursor = 0;
 }
 
 export function setupMemory(): void {

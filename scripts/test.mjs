@@ -7,6 +7,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const testRoot = join(root, "dist/test");
+// A test file that hangs (two threads waiting for each other) is stopped and counted as a failure.
+const LONGEST = 15 * 60_000;
 const wanted = process.argv.slice(2);
 const files = readdirSync(testRoot, { recursive: true })
   .filter((name) => name.endsWith(".test.js"))
@@ -18,9 +20,11 @@ function runFile(name) {
     const started = Date.now();
     const child = spawn(process.execPath, [join(testRoot, name)], { cwd: root });
     let output = "";
+    const watch = setTimeout(() => child.kill("SIGKILL"), LONGEST);
     child.stdout.on("data", (chunk) => (output += chunk));
     child.stderr.on("data", (chunk) => (output += chunk));
     child.on("close", (status) => {
+      clearTimeout(watch);
       // uvu prints a line "Total: n" and a line "Passed: n" at the end of a run.
       const total = Number(/Total:\s+(\d+)/.exec(output)?.[1] ?? 0);
       const passed = Number(/Passed:\s+(\d+)/.exec(output)?.[1] ?? 0);

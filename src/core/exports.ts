@@ -22,7 +22,6 @@ export interface Exports {
   // memory
   allocate(bytes: number): number;
   release(address: number): void;
-  trimArena(): void;
   failedBytes(): number;
   // random numbers
   fillUniform(

@@ -17,7 +17,10 @@ declare namespace WebAssembly {
     readonly maximum?: number;
     readonly shared?: boolean;
   }
-  const Module: { new (bytes: Uint8Array): Module };
+  const Module: {
+    new (bytes: Uint8Array): Module;
+    imports(module: Module): { module: string; name: string; kind: string }[];
+  };
   const Instance: {
     new (module: Module, imports: Record<string, Record<string, unknown>>): Instance;
   };

@@ -1,0 +1,84 @@
+import { readFileSync } from "node:fs";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+
+const LIMIT = 100 * 1024;
+
+interface Section {
+  readonly id: number;
+  readonly body: Uint8Array;
+}
+
+/** An unsigned LEB128 number and the position after it. */
+function leb(bytes: Uint8Array, at: number): [number, number] {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[at++] ?? 0;
+    value += (byte & 0x7f) * 2 ** shift;
+    if (byte < 0x80) return [value, at];
+  }
+}
+
+function sections(bytes: Uint8Array): Section[] {
+  const found: Section[] = [];
+  for (let at = 8; at < bytes.length; ) {
+    const id = bytes[at] ?? 0;
+    const [length, body] = leb(bytes, at + 1);
+    found.push({ id, body: bytes.subarray(body, body + length) });
+    at = body + length;
+  }
+  return found;
+}
+
+/** Whether any function body holds the two-byte opcode 0xfd 0x105 (f32x4.relaxed_madd: LEB 0x85 0x02). */
+function hasRelaxedMadd(bytes: Uint8Array): boolean {
+  const code = sections(bytes).find(({ id }) => id === 10)?.body ?? new Uint8Array();
+  for (let i = 0; i + 2 < code.length; i++) {
+    if (code[i] === 0xfd && code[i + 1] === 0x85 && code[i + 2] === 0x02) return true;
+  }
+  return false;
+}
+
+for (const [name, file] of [
+  ["baseline", "core.wasm"],
+  ["relaxed", "core.relaxed.wasm"],
+] as const) {
+  const bytes = new Uint8Array(readFileSync(new URL(`../../${file}`, import.meta.url)));
+
+  test(`the ${name} binary imports exactly its memory`, () => {
+    const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
+    assert.equal(imports, [{ module: "env", name: "memory", kind: "memory" }]);
+  });
+
+  test(`the ${name} binary has no data, element or start section`, () => {
+    // 8 start, 9 element, 11 data, 12 data count, 4 table
+    const ids = sections(bytes).map(({ id }) => id);
+    for (const id of [4, 8, 9, 11, 12]) assert.not.ok(ids.includes(id), `section ${id}`);
+  });
+
+  test(`the ${name} binary has no mutable global`, () => {
+    const body = sections(bytes).find(({ id }) => id === 6)?.body;
+    if (body === undefined) return;
+    let [count, at] = leb(body, 0);
+    for (; count > 0; count--) {
+      assert.is(body[at + 1], 0, "mutability of a global");
+      const opcode = body[at + 2];
+      assert.is(opcode, 0x41, "globals are i32 constants");
+      while (body[at] !== 0x0b) at++;
+      at++;
+    }
+  });
+
+  test(`the ${name} binary has at most 100 KB`, () => {
+    assert.ok(bytes.length <= LIMIT, `${bytes.length} bytes`);
+  });
+}
+
+test("the relaxed binary fuses multiply-add, the baseline never does", () => {
+  const read = (file: string): Uint8Array =>
+    new Uint8Array(readFileSync(new URL(`../../${file}`, import.meta.url)));
+  assert.ok(hasRelaxedMadd(read("core.relaxed.wasm")));
+  assert.not.ok(hasRelaxedMadd(read("core.wasm")));
+});
+
+test.run();
