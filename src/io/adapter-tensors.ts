@@ -6,7 +6,8 @@ import { FormatError } from "../core/error.ts";
 import { quote } from "./json.ts";
 import { type StoredTensor, toFloat32 } from "./safetensors.ts";
 
-const PREFIX = "base_model.model.";
+/** What PEFT puts before the path of a module. */
+export const PREFIX = "base_model.model.";
 const LISTED = 20;
 
 /** A module that the adapter must hold tensors for. */

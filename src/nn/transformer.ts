@@ -76,7 +76,8 @@ class List extends Module {
 export class Transformer extends Module {
   readonly config: ModelConfig;
   readonly #body: Body;
-  readonly #rotary: Tensor | null;
+  // Made when first used, so that checking a checkpoint's names costs no memory.
+  #rotary: Tensor | null = null;
 
   /** @param init where parameters come from; by default normal values of std 0.02 with seed 0 */
   constructor(config: ModelConfig, init: Initializer = normalInitializer(0)) {
@@ -87,10 +88,6 @@ export class Transformer extends Module {
     const { hiddenSize, vocabSize } = config;
     const tied = config.tieWordEmbeddings ? { weight: this.#body.tokens.weight } : {};
     this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
-    this.#rotary =
-      config.positions === "rope"
-        ? ropeTable(config.maxPositions, config.headDim, config.ropeTheta)
-        : null;
   }
 
   /** The output head's layer, or what has replaced it. */
@@ -106,6 +103,15 @@ export class Transformer extends Module {
   override dispose(): void {
     super.dispose();
     this.#rotary?.dispose();
+    this.#rotary = null;
+  }
+
+  /** cos and sin of the rotary angles, [maxPositions, d/2, 2]; null with learned positions. */
+  #rotaryTable(): Tensor | null {
+    const { positions, maxPositions, headDim, ropeTheta } = this.config;
+    if (positions !== "rope") return null;
+    this.#rotary ??= ropeTable(maxPositions, headDim, ropeTheta);
+    return this.#rotary;
   }
 
   /** Hidden states after the last norm, [B, T, D]. */
@@ -119,7 +125,7 @@ export class Transformer extends Module {
       positions,
       ...(options.starts === undefined ? {} : { starts: options.starts }),
       offset,
-      rotary: this.#rotary,
+      rotary: this.#rotaryTable(),
     };
     let h = this.#body.tokens.forward(ids);
     if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));

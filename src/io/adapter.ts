@@ -1,0 +1,174 @@
+// PEFT adapter directories: adapter_config.json and adapter_model.safetensors. Reading goes config, targets, names
+// and shapes of all tensors, and only then touches the model; whatever fails, the model stays as it was.
+import { Adapter } from "../adapters/adapter.ts";
+import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
+import { injectLora } from "../adapters/inject.ts";
+import { adaptersOf } from "../adapters/set.ts";
+import { defaultTargets, matchTargets, type Targets } from "../adapters/target.ts";
+import { writeDirectory } from "../core/directory-writer.ts";
+import { FormatError, UsageError } from "../core/error.ts";
+import { type FileSystem, kindOfPath } from "../core/files.ts";
+import { Linear } from "../nn/linear.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import { type AdaptedModule, matchAdapterTensors, PREFIX } from "./adapter-tensors.ts";
+import { type FileLocation, openSource, readRequired } from "./directory.ts";
+import { quote } from "./json.ts";
+import { PretrainedModel } from "./model.ts";
+import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
+import { readWeights } from "./weights.ts";
+
+const CONFIG = "adapter_config.json";
+const WEIGHTS = "adapter_model.safetensors";
+
+export interface AdapterFilesOptions {
+  /** Strings kept in the header of the weights' file, such as the data and seed of the training. */
+  readonly metadata?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+}
+
+export interface SaveAdapterOptions extends AdapterFilesOptions {
+  /** Write although the directory holds other things, which stay as they are; default false. */
+  readonly overwrite?: boolean;
+}
+
+export interface LoadAdapterOptions {
+  /** Name among the adapters of the model; default "default". */
+  readonly adapterName?: string;
+  /** Make it the only active adapter; default true. */
+  readonly activate?: boolean;
+}
+
+/** An adapter that was read from files, with the description it came with. */
+class LoadedAdapter extends Adapter {
+  readonly description: PeftConfig;
+
+  constructor(injected: Adapter, description: PeftConfig, warnings: readonly string[]) {
+    super(injected.name, injected.model, injected.config, injected.layers, warnings);
+    this.description = description;
+  }
+}
+
+/** The two files of an adapter, by name, as PEFT writes them; also while it is merged. */
+export function adapterFiles(
+  adapter: Adapter,
+  { metadata = {} }: AdapterFilesOptions = {},
+): Map<string, Uint8Array> {
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, parameter] of adapter.namedParameters()) {
+    const values = parameter.toArray() as Float32Array;
+    tensors.set(`${PREFIX}${name}`, fromFloat32(values, parameter.shape));
+  }
+  const given: Iterable<[string, string]> =
+    metadata instanceof Map ? metadata : Object.entries(metadata);
+  const header = new Map<string, string>(given);
+  for (const [key, value] of header) {
+    if (typeof value === "string") continue;
+    throw new UsageError(`The metadata ${quote(key)} is ${typeof value}; expected a string.`);
+  }
+  return new Map([
+    [CONFIG, new TextEncoder().encode(formatPeftConfig(describe(adapter)))],
+    [WEIGHTS, writeSafetensors(tensors, header.set("format", "pt"))],
+  ]);
+}
+
+/** What adapter_config.json says of an adapter; of one that was loaded, what it said before. */
+function describe(adapter: Adapter): PeftConfig {
+  const { model, config } = adapter;
+  const before = adapter instanceof LoadedAdapter ? adapter.description : null;
+  const name = model instanceof PretrainedModel && model.name !== "" ? model.name : null;
+  return {
+    lora: {
+      ...config,
+      targetModules: targetNames(adapter),
+      fanInFanOut: [...adapter.layers.keys()].some((path) => isTransposed(model, path)),
+    },
+    taskType: before === null ? "CAUSAL_LM" : before.taskType,
+    baseModelNameOrPath: before?.baseModelNameOrPath ?? name,
+    revision: before?.revision ?? null,
+    ...(before?.fields === undefined ? {} : { fields: before.fields }),
+  };
+}
+
+const isTransposed = (model: Transformer, path: string): boolean => {
+  const module = model.moduleAt(path);
+  return module instanceof Linear && module.storedTransposed;
+};
+
+/** PEFT saves names, also where the options left the choice to a default or to "all-linear". */
+function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModules"] {
+  const { targetModules } = config;
+  if (targetModules === ALL_LINEAR) return [...layers.keys()];
+  return targetModules ?? defaultTargets[model.config.modelType] ?? [...layers.keys()];
+}
+
+/**
+ * Saves an adapter as a PEFT directory, all or nothing: what was there before stays whole if anything fails.
+ * @throws UsageError when the directory holds something else, LowrankError when it cannot be written
+ */
+export async function saveAdapter(
+  adapter: Adapter,
+  directory: string,
+  { overwrite = false, ...options }: SaveAdapterOptions = {},
+  fs?: FileSystem,
+): Promise<void> {
+  // PEFT keeps adapters of other names in directories of their own below.
+  const isAdapter = (name: string) => kindOfPath(`${directory}/${name}/${CONFIG}`, fs) === "file";
+  writeDirectory(directory, adapterFiles(adapter, options), { owns: isAdapter, overwrite }, fs);
+}
+
+/**
+ * Puts an adapter that PEFT or lowrank saved onto a model: a directory, a URL below which its files lie, or bytes
+ * by file name. The model's own parameters stop training, as with `injectLora`.
+ * @returns the adapter, with remarks on what was ignored in `warnings`
+ * @throws FormatError that lists every tensor that does not fit, UsageError for a rank above a weight's smaller
+ *   side or a name that is taken; then nothing has changed
+ */
+export async function loadAdapter(
+  model: Transformer,
+  location: FileLocation,
+  { adapterName = "default", activate = true }: LoadAdapterOptions = {},
+): Promise<Adapter> {
+  const source = openSource(location);
+  const file = `${source.name}/${CONFIG}`;
+  const parsed = parsePeftConfig(await readRequired(source, CONFIG), file);
+  const { tensors } = await readWeights(source, "adapter_model");
+  const { targets, warnings } = findTargets(model, parsed.config.lora, tensors, file);
+  const modules = targets.map(({ path, r }): AdaptedModule => {
+    const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
+    return { path, r, inFeatures, outFeatures };
+  });
+  const matched = matchAdapterTensors(tensors, modules, `${source.name}/${WEIGHTS}`);
+  const set = adaptersOf(model);
+  const active = set.active;
+  const injected = injectLora(model, parsed.config.lora, { adapterName });
+  for (const [path, { a, b }] of matched.pairs) {
+    const layer = injected.layers.get(path)?.tensors;
+    layer?.get("lora_A.weight")?.set(toFloat32(a));
+    layer?.get("lora_B.weight")?.set(toFloat32(b));
+  }
+  const remarks = [...parsed.warnings, ...warnings, ...matched.warnings];
+  const adapter = new LoadedAdapter(injected, parsed.config, remarks);
+  set.add(adapter);
+  if (!activate) set.activate(active);
+  return adapter;
+}
+
+/** The modules that the config means; when there are none, the tensors say for which model it was made. */
+function findTargets(
+  model: Transformer,
+  lora: LoraConfig,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  file: string,
+): Targets {
+  try {
+    return matchTargets(adaptersOf(model).modulePaths(), lora, model.config.modelType);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const shown = [...tensors].slice(0, 10).map(([name, { shape }]) => `${name} [${shape}]`);
+    if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
+    throw new FormatError(
+      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+        "Load it onto the model that it was made for.",
+    );
+  }
+}

@@ -1,0 +1,294 @@
+// Model directories in Hugging Face's layout: config.json, model.safetensors (or shards with an index), and
+// files about the tokenizer and generation. What is not understood is kept and written back as it was.
+import { baseParameters } from "../adapters/set.ts";
+import { writeDirectory } from "../core/directory-writer.ts";
+import { FormatError, LowrankError, UsageError } from "../core/error.ts";
+import type { FileSystem } from "../core/files.ts";
+import { type ReadTokenizerOptions, readTokenizerJson } from "../data/readTokenizerJson.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import type { ModelConfig } from "../nn/config.ts";
+import type { Initializer } from "../nn/init.ts";
+import { Transformer } from "../nn/transformer.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { type FileLocation, type FileSource, openSource, readRequired } from "./directory.ts";
+import { formatModelConfig, parseModelConfig, type StoredType } from "./huggingface-config.ts";
+import { type JsonObject, parseJsonObject } from "./json.ts";
+import { matchModelTensors, transposedNames, transposeMatrix } from "./model-tensors.ts";
+import { EMBEDDED_MODEL, openPackaged } from "./packaged.ts";
+import { fromFloat32, type StoredTensor, writeSafetensors } from "./safetensors.ts";
+import { readWeights } from "./weights.ts";
+
+/** Files beside config and weights that are kept and written back. */
+const COMPANIONS: readonly string[] = [
+  ...["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"],
+  ...["vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"],
+  "generation_config.json",
+];
+
+/** A type in which weights can be stored. */
+export type WeightType = "F32" | "F16" | "BF16";
+
+/** What a config.json calls it. */
+const STORED_TYPES: Readonly<Record<WeightType, StoredType>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+
+export interface LoadModelOptions {
+  /** How the model is called in saved adapters (`base_model_name_or_path`). Default: the place it came from. */
+  readonly name?: string;
+}
+
+export interface ModelFilesOptions {
+  /** How weights are stored; default "F32", which loses nothing. */
+  readonly dtype?: WeightType;
+  /** More files by name, such as a README.md or the tokenizer.json of a model made from scratch. */
+  readonly files?: ReadonlyMap<string, Uint8Array>;
+}
+
+export interface SaveModelOptions extends ModelFilesOptions {
+  /** Write although the directory holds other things, which stay as they are; default false. */
+  readonly overwrite?: boolean;
+}
+
+/** Where a model came from, kept for writing it back. */
+export interface ModelOrigin {
+  readonly name: string;
+  /** The object of config.json. */
+  readonly fields: JsonObject;
+  /** The files beside config and weights. */
+  readonly companions: ReadonlyMap<string, Uint8Array>;
+  readonly warnings: readonly string[];
+}
+
+/** A Transformer that was read from files, with its tokenizer. */
+export class PretrainedModel extends Transformer {
+  /** How the model is called in saved adapters; empty when nothing says so. */
+  readonly name: string;
+  /** config.json as it was read. */
+  readonly fields: JsonObject;
+  /** The files beside config and weights, by name. */
+  readonly companions: ReadonlyMap<string, Uint8Array>;
+  /** Remarks on what was ignored. */
+  readonly warnings: readonly string[];
+  readonly #tokenizer: Tokenizer | LowrankError;
+
+  constructor(config: ModelConfig, init: Initializer, origin: ModelOrigin) {
+    super(config, init);
+    this.name = origin.name;
+    this.fields = origin.fields;
+    this.companions = origin.companions;
+    this.#tokenizer = readTokenizer(origin, config.vocabSize);
+    const unusable = this.#tokenizer instanceof FormatError;
+    const remark = unusable ? [`${this.#tokenizer.message} The model takes token ids alone.`] : [];
+    this.warnings = [...origin.warnings, ...remark];
+  }
+
+  /**
+   * Text to token ids and back.
+   * @throws UsageError when the model came without tokenizer.json, FormatError when it cannot be applied
+   */
+  get tokenizer(): Tokenizer {
+    if (this.#tokenizer instanceof LowrankError) throw this.#tokenizer;
+    return this.#tokenizer;
+  }
+}
+
+/** The tokenizer, or the error that using it shall throw: token ids work without one. */
+function readTokenizer(origin: ModelOrigin, vocabSize: number): Tokenizer | LowrankError {
+  const bytes = origin.companions.get("tokenizer.json");
+  if (bytes === undefined) {
+    return new UsageError(
+      "This model came without a tokenizer.json, so it knows token ids but no text. Put the tokenizer.json " +
+        "of the model beside its config.json, or work with token ids.",
+    );
+  }
+  try {
+    const tokenizer = readTokenizerJson(bytes, documentTokens(origin.companions));
+    if (tokenizer.vocabSize <= vocabSize) return tokenizer;
+    return new FormatError(
+      `tokenizer.json has token ids up to ${tokenizer.vocabSize - 1}, but the model has ${vocabSize} ` +
+        "tokens. Use the tokenizer.json that belongs to the model.",
+    );
+  } catch (error) {
+    if (error instanceof LowrankError) return error;
+    throw error;
+  }
+}
+
+/** The tokens that begin and end a document, where tokenizer_config.json names them. */
+function documentTokens(companions: ReadonlyMap<string, Uint8Array>): ReadTokenizerOptions {
+  const file = "tokenizer_config.json";
+  const bytes = companions.get(file);
+  if (bytes === undefined) return {};
+  const fields = parseJsonObject(bytes, file);
+  const content = (key: string): string | null | undefined => {
+    const value = fields.get(key);
+    const text = value instanceof Map ? value.get("content") : value;
+    return typeof text === "string" || text === null ? text : undefined;
+  };
+  const bosToken = content("bos_token");
+  const eosToken = content("eos_token");
+  return {
+    ...(bosToken === undefined ? {} : { bosToken }),
+    ...(eosToken === undefined ? {} : { eosToken }),
+  };
+}
+
+/**
+ * Loads a model: the embedded one, or a Hugging Face directory, a URL below which the files lie, or bytes by file
+ * name. All parameters require gradients; `injectLora` and `freeze` change that.
+ * @throws FormatError that lists every tensor that does not fit the config; nothing is kept then
+ * @example
+ * const model = await loadModel("./my-model");
+ */
+export async function loadModel(
+  location?: FileLocation,
+  options: LoadModelOptions = {},
+): Promise<PretrainedModel> {
+  const source =
+    location === undefined
+      ? await openPackaged(
+          EMBEDDED_MODEL,
+          "config.json",
+          'Pass the files as bytes: loadModel({ "config.json": …, "model.safetensors": …, "tokenizer.json": … }).',
+        )
+      : openSource(location);
+  const file = `${source.name}/config.json`;
+  const parsed = parseModelConfig(await readRequired(source, "config.json"), file);
+  const { tensors } = await readWeights(source);
+  const origin = {
+    name: options.name ?? nameOf(location, source, parsed.fields),
+    fields: parsed.fields,
+    companions: await readCompanions(source),
+    warnings: parsed.warnings,
+  };
+  return buildModel(parsed.config, tensors, origin, `The weights in ${source.name}`);
+}
+
+/** The place that a model came from; bytes come from nowhere, but their config may say what the model is called. */
+function nameOf(
+  location: FileLocation | undefined,
+  source: FileSource,
+  fields: JsonObject,
+): string {
+  if (location === undefined) return EMBEDDED_MODEL.slice(EMBEDDED_MODEL.lastIndexOf("/") + 1);
+  if (typeof location === "string" || location instanceof URL) return source.name;
+  const name = fields.get("_name_or_path");
+  return typeof name === "string" ? name : "";
+}
+
+async function readCompanions(source: FileSource): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  const read = await Promise.all(COMPANIONS.map((name) => source.read(name)));
+  COMPANIONS.forEach((name, i) => {
+    const bytes = read[i];
+    if (bytes) files.set(name, bytes);
+  });
+  return files;
+}
+
+/**
+ * Makes a model of stored tensors, after checking that they are exactly the parameters of the config.
+ * @param file how errors call the tensors
+ */
+export function buildModel(
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  origin: ModelOrigin,
+  file: string,
+): PretrainedModel {
+  const { init, warnings } = matchModelTensors(config, tensors, file);
+  const made: Tensor[] = [];
+  try {
+    return new PretrainedModel(
+      config,
+      (shape, role) => {
+        const parameter = init(shape, role);
+        made.push(parameter);
+        return parameter;
+      },
+      { ...origin, warnings: [...origin.warnings, ...warnings] },
+    );
+  } catch (error) {
+    for (const parameter of made) parameter.dispose();
+    throw error;
+  }
+}
+
+/**
+ * The files of a model, by name: config.json, model.safetensors, and those that came with it. Where adapters are
+ * merged the weights are the merged ones; adapters themselves are not part of the files.
+ * @throws UsageError for a model that no Hugging Face config describes, or values that "F16" cannot hold
+ */
+export function modelFiles(
+  model: Transformer,
+  { dtype = "F32", files = new Map() }: ModelFilesOptions = {},
+): Map<string, Uint8Array> {
+  if (!Object.hasOwn(STORED_TYPES, dtype)) {
+    throw new UsageError(`dtype is ${JSON.stringify(dtype)}; expected "F32", "F16" or "BF16".`);
+  }
+  const transposed = transposedNames(model);
+  const tensors = new Map<string, StoredTensor>();
+  for (const [name, parameter] of baseParameters(model)) {
+    const values = parameter.toArray() as Float32Array;
+    tensors.set(name, store(name, values, parameter.shape, transposed.has(name), dtype));
+  }
+  // A tied head has no weight of its own, unless an adapter was merged into it.
+  const untied = tensors.has(`${model.headPath}.weight`);
+  const config = untied ? { ...model.config, tieWordEmbeddings: false } : model.config;
+  const origin = model instanceof PretrainedModel ? model : null;
+  const text = formatModelConfig(config, {
+    ...(origin === null ? {} : { fields: origin.fields }),
+    dtype: STORED_TYPES[dtype],
+  });
+  return new Map<string, Uint8Array>([
+    ["config.json", new TextEncoder().encode(text)],
+    // The metadata that transformers requires of a file of PyTorch's layout.
+    ["model.safetensors", writeSafetensors(tensors, new Map([["format", "pt"]]))],
+    ...(origin?.companions ?? []),
+    ...files,
+  ]);
+}
+
+function store(
+  name: string,
+  values: Float32Array,
+  shape: readonly number[],
+  transposed: boolean,
+  dtype: WeightType,
+): StoredTensor {
+  const [rows = 0, columns = 0] = shape;
+  const data = transposed ? transposeMatrix(values, rows, columns) : values;
+  // From 65520 on a number becomes infinite in float16.
+  if (dtype === "F16" && data.some((value) => Math.abs(value) >= 65520 && Number.isFinite(value))) {
+    throw new UsageError(
+      `${name} holds values that float16 cannot; save the model as BF16 or F32.`,
+    );
+  }
+  return fromFloat32(data, transposed ? shape.toReversed() : shape, dtype);
+}
+
+/**
+ * Saves a model as a directory that `loadModel` and transformers read, all or nothing: what was there before
+ * stays whole if anything fails.
+ * @throws UsageError when the directory holds something else, LowrankError when it cannot be written
+ */
+export async function saveModel(
+  model: Transformer,
+  directory: string,
+  { overwrite = false, ...options }: SaveModelOptions = {},
+  fs?: FileSystem,
+): Promise<void> {
+  writeDirectory(directory, modelFiles(model, options), { owns: isModelFile, overwrite }, fs);
+}
+
+function isModelFile(name: string): boolean {
+  return (
+    name === "config.json" ||
+    /^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name) ||
+    name === "model.safetensors.index.json" ||
+    COMPANIONS.includes(name)
+  );
+}

@@ -1,0 +1,55 @@
+// Text to train on: a file, a string or bytes, or the text that comes with the package.
+import { UsageError } from "../core/error.ts";
+import { readFile } from "../core/files.ts";
+import type { Dataset, DatasetOptions } from "../data/dataset.ts";
+import { jsonlDataset } from "../data/jsonlDataset.ts";
+import { textDataset } from "../data/textDataset.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { quote } from "./json.ts";
+import { BUNDLED_TEXT, openPackaged } from "./packaged.ts";
+
+/** Which text, and how it is cut into batches. */
+export interface LoadTextOptions extends DatasetOptions {
+  /** A file of plain text, or of JSON lines when its name ends with `.jsonl`. */
+  readonly path?: string;
+  /** Plain text, or bytes of UTF-8, instead of a file. */
+  readonly text?: string | Uint8Array;
+}
+
+/** What is needed of a model to make its data. */
+export interface TextModel {
+  readonly tokenizer: Tokenizer;
+  readonly config: { readonly maxPositions: number };
+}
+
+/**
+ * Makes a dataset for a model; without `path` and `text` of the bundled text, a part of the King James Bible.
+ * @throws FormatError for text that is empty, too short, not UTF-8 or has a broken line of JSON, LowrankError for a
+ *   file that cannot be read, UsageError for a block longer than the model's positions
+ * @example
+ * const data = await loadText(model, { path: "notes.txt", batchSize: 8, blockSize: 128, seed: 1 });
+ */
+export async function loadText(
+  model: TextModel,
+  { path, text, ...options }: LoadTextOptions,
+): Promise<Dataset> {
+  if (path !== undefined && text !== undefined) {
+    throw new UsageError("Both path and text are given; expected one of them.");
+  }
+  const { maxPositions } = model.config;
+  if (options.blockSize > maxPositions) {
+    throw new UsageError(
+      `blockSize is ${options.blockSize}, but the model has ${maxPositions} positions. Use a smaller blockSize.`,
+    );
+  }
+  if (text !== undefined) return textDataset(model.tokenizer, text, options);
+  if (path === undefined) {
+    const { directory, file } = BUNDLED_TEXT;
+    const advice = 'Pass the text itself: loadText(model, { text: "…", batchSize, blockSize }).';
+    const source = await openPackaged(directory, file, advice);
+    const bytes = (await source.read(file)) ?? new Uint8Array(0);
+    return textDataset(model.tokenizer, bytes, options, `${directory}/${file}`);
+  }
+  const make = path.toLowerCase().endsWith(".jsonl") ? jsonlDataset : textDataset;
+  return make(model.tokenizer, readFile(path), options, quote(path));
+}
