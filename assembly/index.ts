@@ -30,7 +30,15 @@ export { setTileForm } from "./gemm/tile";
 export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
 export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
 // optimizers
-export { adamw, gradientNorm, optimizerListBytes, scaleGradients, sgd } from "./optim";
+export {
+  adamw,
+  allocateMoment,
+  gradientNorm,
+  optimizerListBytes,
+  releaseMoment,
+  scaleGradients,
+  sgd,
+} from "./optim";
 // model pieces: index checks and tables
 export { fillRopeTable } from "./ops/rope";
 export { firstOutside } from "./range";

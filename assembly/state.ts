@@ -72,6 +72,8 @@ export const enum Counter {
   IntermediateGradients = 10,
   /** Jobs that ran on more than one thread. */
   ParallelJobs = 11,
+  /** Bytes of optimizers' moments. */
+  OptimizerBytes = 12,
 }
 
 export function state(): State {

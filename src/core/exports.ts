@@ -50,6 +50,8 @@ export interface Exports {
   gradientNorm(list: number): number;
   scaleGradients(list: number): void;
   optimizerListBytes(count: number): number;
+  allocateMoment(elements: number): number;
+  releaseMoment(address: number, elements: number): void;
   // double precision
   f64Exp(x: number): number;
   f64Cos(x: number): number;

@@ -85,6 +85,7 @@ export const Counter = {
   leafGradientBytes: 9,
   intermediateGradients: 10,
   parallelJobs: 11,
+  optimizerBytes: 12,
 } as const;
 
 export type CounterName = keyof typeof Counter;

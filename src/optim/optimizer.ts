@@ -1,0 +1,198 @@
+// What all optimizers share: groups, steps, moments that are made when a parameter is first stepped, and a state
+// that can be saved. The arithmetic is the engine's (assembly/optim.ts): one fused pass over all parameters.
+//
+// A parameter without a gradient is skipped, its moments and its count of steps included.
+
+import type { Engine } from "../core/engine.ts";
+import { ReleasedError, UsageError } from "../core/error.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { expectNotNegative, type Group } from "./group.ts";
+import { commonEngine, hasGradient, ParameterList, type SlotValues } from "./list.ts";
+
+/** The state of a parameter that has been stepped. */
+export interface ParameterState {
+  /** Steps done. */
+  readonly step: number;
+  /** AdamW: first and second moment. SGD: the momentum buffer, if it has momentum. As long as the parameter. */
+  readonly moments: readonly Float32Array[];
+}
+
+/** What the next step depends on besides the settings; plain values, copies. */
+export interface OptimizerState {
+  readonly optimizer: string;
+  /** In the order in which the parameters were given; null for one that has never been stepped. */
+  readonly parameters: readonly (ParameterState | null)[];
+}
+
+interface Entry {
+  readonly parameter: Tensor;
+  /** Number of elements, kept for the time when the parameter itself is gone. */
+  readonly size: number;
+  readonly group: Group;
+  /** Addresses of the moments; empty until the first step. */
+  moments: readonly number[];
+  step: number;
+}
+
+export abstract class Optimizer {
+  /** The groups; `lr` and `weightDecay` of each may be changed between steps. */
+  readonly paramGroups: readonly Group[];
+  protected readonly engine: Engine;
+  protected readonly list: ParameterList;
+  readonly #name: string;
+  readonly #momentCount: number;
+  readonly #entries: readonly Entry[];
+  #factor = 1;
+
+  protected constructor(name: string, groups: readonly Group[], momentCount: number) {
+    this.#name = name;
+    this.#momentCount = momentCount;
+    this.paramGroups = groups;
+    this.#entries = groups.flatMap((group) =>
+      group.params.map((parameter) => ({
+        parameter,
+        size: parameter.size,
+        group,
+        moments: [],
+        step: 0,
+      })),
+    );
+    const parameters = this.#entries.map(({ parameter }) => parameter);
+    const engine = commonEngine(parameters);
+    if (engine === undefined) throw new UsageError(`${name} got no parameters.`);
+    this.engine = engine;
+    this.list = new ParameterList(engine, parameters);
+  }
+
+  /** The values of one parameter's update: `lr` with the schedule's factor in it, `step` from 1. */
+  protected abstract slotValues(lr: number, weightDecay: number, step: number): SlotValues;
+
+  /** Runs the engine's update of the whole list. */
+  protected abstract update(list: number): void;
+
+  /** The rate of every group is its `lr` times this factor, from the next step on. It starts at 1. */
+  setScheduleFactor(factor: number): void {
+    this.#factor = expectNotNegative("The schedule's factor", factor);
+  }
+
+  /**
+   * Updates every parameter that has a gradient, in place.
+   * @throws ReleasedError when a parameter is gone, MemoryError when moments cannot be made; no parameter has changed then.
+   */
+  step(): void {
+    this.#expectAlive();
+    const stepped: Entry[] = [];
+    this.#entries.forEach((entry, slot) => {
+      if (!hasGradient(entry.parameter)) return;
+      this.#makeMoments(entry, slot);
+      const { lr, weightDecay } = entry.group;
+      this.list.setValues(slot, this.slotValues(lr * this.#factor, weightDecay, entry.step + 1));
+      stepped.push(entry);
+    });
+    if (stepped.length === 0) return;
+    this.update(this.list.address);
+    for (const entry of stepped) entry.step += 1;
+  }
+
+  /** Frees the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const { parameter } of this.#entries) parameter.zeroGrad();
+  }
+
+  /** A copy of the state. With it, an optimizer made alike goes on to the same bits. */
+  stateDict(): OptimizerState {
+    this.#expectAlive();
+    const { f32 } = this.engine;
+    return {
+      optimizer: this.#name,
+      parameters: this.#entries.map(({ step, size, moments }) => {
+        if (step === 0) return null;
+        return { step, moments: moments.map((at) => f32.slice(at >>> 2, (at >>> 2) + size)) };
+      }),
+    };
+  }
+
+  /**
+   * Takes over a state; settings (rates, decay, betas) stay those of this optimizer.
+   * @throws UsageError when the state is not one of these parameters; nothing has changed then.
+   */
+  loadStateDict(state: OptimizerState): void {
+    this.#expectAlive();
+    this.#expectFits(state);
+    this.#entries.forEach((entry, slot) => {
+      if (state.parameters[slot]) this.#makeMoments(entry, slot);
+    });
+    this.#entries.forEach((entry, slot) => {
+      const from = state.parameters[slot] ?? null;
+      entry.step = from?.step ?? 0;
+      if (from === null) this.#freeMoments(entry, slot);
+      const { f32 } = this.engine;
+      entry.moments.forEach((at, i) => {
+        f32.set(from?.moments[i] ?? [], at >>> 2);
+      });
+    });
+  }
+
+  #expectAlive(): void {
+    if (!this.list.disposed) return;
+    throw new ReleasedError(`This ${this.#name} was used after its dispose(). Make a new one.`);
+  }
+
+  #expectFits({ optimizer, parameters }: OptimizerState): void {
+    if (optimizer !== this.#name) {
+      throw new UsageError(`The state is one of ${optimizer}; this optimizer is ${this.#name}.`);
+    }
+    if (parameters.length !== this.#entries.length) {
+      throw new UsageError(
+        `The state is one of ${parameters.length} parameters; this optimizer has ${this.#entries.length}.`,
+      );
+    }
+    this.#entries.forEach(({ size, parameter }, i) => {
+      const saved = parameters[i] ?? null;
+      if (saved === null) return;
+      const sizes = saved.moments.map(({ length }) => length);
+      if (
+        sizes.length !== this.#momentCount ||
+        sizes.some((length) => length !== size) ||
+        !Number.isSafeInteger(saved.step) ||
+        saved.step < 1
+      ) {
+        throw new UsageError(
+          `The state of parameter ${i} has ${saved.step} steps and moments of [${sizes}] values; ` +
+            `a parameter of shape [${parameter.shape}] needs at least 1 step and ${this.#momentCount} moments of ${size} values.`,
+        );
+      }
+    });
+  }
+
+  #makeMoments(entry: Entry, slot: number): void {
+    if (entry.moments.length === this.#momentCount) return;
+    const { wasm } = this.engine;
+    const made: number[] = [];
+    while (made.length < this.#momentCount) {
+      const at = wasm.allocateMoment(entry.size) >>> 0;
+      if (at === 0) {
+        for (const moment of made) wasm.releaseMoment(moment, entry.size);
+        this.engine.outOfMemory("an optimizer's moments");
+      }
+      made.push(at);
+    }
+    entry.moments = made;
+    this.list.setMoments(slot, made[0] ?? 0, made[1] ?? 0);
+  }
+
+  #freeMoments(entry: Entry, slot: number): void {
+    for (const at of entry.moments) this.engine.wasm.releaseMoment(at, entry.size);
+    entry.moments = [];
+    this.list.setMoments(slot, 0, 0);
+  }
+
+  /** Frees the moments; parameters and gradients stay. */
+  dispose(): void {
+    if (this.list.disposed) return;
+    this.#entries.forEach((entry, slot) => {
+      this.#freeMoments(entry, slot);
+    });
+    this.list.dispose();
+  }
+}
