@@ -13,8 +13,8 @@ import type { Transformer } from "../nn/transformer.ts";
 import { type AdaptedModule, matchAdapterTensors, PREFIX } from "./adapter-tensors.ts";
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
-import { PretrainedModel } from "./model.ts";
 import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { readWeights } from "./weights.ts";
 
