@@ -85,6 +85,9 @@ export const GELU_LINEAR: usize = CONSTANTS + 16 * 79;
 export const GELU_CUBIC: usize = CONSTANTS + 16 * 80;
 export const GELU_SLOPE: usize = CONSTANTS + 16 * 81;
 
+/** i32x4: 0, 1, 2, 3. */
+export const INTEGERS: usize = CONSTANTS + 16 * 82;
+
 function put(address: usize, value: f32): void {
   v128.store(address, f32x4.splat(value));
 }
@@ -184,4 +187,6 @@ export function writeConstants(): void {
   put(GELU_LINEAR, 1.5957691216057307);
   put(GELU_CUBIC, 0.071354816272600249);
   put(GELU_SLOPE, 0.21406444881780075);
+
+  v128.store(INTEGERS, i32x4(0, 1, 2, 3));
 }

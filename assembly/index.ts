@@ -16,6 +16,8 @@ export {
   replay,
   retainGradient,
 } from "./tape";
+// the cache of keys and values
+export { writeCache } from "./cache";
 // frozen weights
 export { copyDense, pack, unpack } from "./frozen";
 // memory

@@ -42,7 +42,6 @@ export const enum Op {
   Rope = 37,
   Attention = 38,
   Dropout = 39,
-  CacheWrite = 40,
   // products
   Matmul = 44,
   Linear = 45,

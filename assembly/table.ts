@@ -11,6 +11,13 @@ import { Job } from "./job";
 import { Op } from "./op";
 import { activationBackward, activationForward, activationNanoseconds } from "./ops/activation";
 import {
+  attentionForward,
+  attentionNanoseconds,
+  attentionSaved,
+  attentionScratch,
+} from "./ops/attention";
+import { attentionBackward } from "./ops/attentionBackward";
+import {
   crossEntropyBackward,
   crossEntropyForward,
   crossEntropyNanoseconds,
@@ -96,6 +103,9 @@ export function forward(t: Tensor, thread: i32, threads: i32): void {
     case Op.Rope:
       ropeForward(t, thread, threads);
       break;
+    case Op.Attention:
+      attentionForward(t, thread, threads);
+      break;
     case Op.Dropout:
       dropoutForward(t, thread, threads);
       break;
@@ -166,6 +176,9 @@ export function backward(t: Tensor, thread: i32, threads: i32): void {
     case Op.Rope:
       ropeBackward(t, thread, threads);
       break;
+    case Op.Attention:
+      attentionBackward(t, thread, threads);
+      break;
     case Op.Dropout:
       dropoutBackward(t, thread, threads);
       break;
@@ -191,6 +204,8 @@ export function savedBytes(t: Tensor): usize {
     case Op.LayerNorm:
     case Op.RmsNorm:
       return normSaved(t);
+    case Op.Attention:
+      return attentionSaved(t);
     case Op.Linear:
       return linearSaved(t);
     case Op.LinearCrossEntropy:
@@ -215,6 +230,8 @@ export function scratchBytes(t: Tensor, job: Job, threads: i32): usize {
     case Op.Mean:
     case Op.Max:
       return reduceScratch(t, job, threads);
+    case Op.Attention:
+      return attentionScratch(t, job, threads);
     case Op.Matmul:
       return matmulScratch(t, job, threads);
     case Op.Linear:
@@ -266,6 +283,8 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
       return embeddingNanoseconds(t);
     case Op.Rope:
       return ropeNanoseconds(t);
+    case Op.Attention:
+      return attentionNanoseconds(t, job);
     case Op.Dropout:
       return dropoutNanoseconds(t, job);
     case Op.Matmul:
@@ -288,6 +307,7 @@ export function storesGradients(op: i32): bool {
     case Op.LayerNorm:
     case Op.RmsNorm:
     case Op.Rope:
+    case Op.Attention:
     case Op.Linear:
     case Op.LinearCrossEntropy:
       return true;

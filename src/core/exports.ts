@@ -19,6 +19,7 @@ export interface Exports {
   pack(record: number): number;
   unpack(record: number): number;
   copyDense(target: number, packed: number): void;
+  writeCache(cache: number, rows: number, offset: number): void;
   // memory
   allocate(bytes: number): number;
   release(address: number): void;

@@ -34,7 +34,6 @@ export const Op = {
   Rope: 37,
   Attention: 38,
   Dropout: 39,
-  CacheWrite: 40,
   Matmul: 44,
   Linear: 45,
   LinearCrossEntropy: 46,

@@ -1,0 +1,93 @@
+// Causal attention, and the cache of keys and values that decoding writes.
+
+import { ShapeError, UsageError } from "../core/error.ts";
+import { Op } from "../core/op.ts";
+import { apply } from "./apply.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Which keys a query sees, and the factor of the scores. */
+export interface AttentionOptions {
+  /** The factor before the softmax; 1 / sqrt(D) when not given. */
+  readonly scale?: number;
+  /** The first key that each query sees, int32 [B, Tq]; 0 everywhere when not given. Never behind the query itself. */
+  readonly starts?: Tensor;
+  /** The position of query 0 among the keys; `length` − Tq when not given: the queries are the last ones. */
+  readonly offset?: number;
+  /** How many of the Tk keys are there, when k and v are caches with room at their end; Tk when not given. */
+  readonly length?: number;
+}
+
+/**
+ * Causal attention softmax(scale·q·kᵀ)·v (Vaswani et al. 2017, arXiv:1706.03762, eq. 1). Query t stands at key
+ * offset + t and sees no key behind it. H may be a multiple of G: query head h reads key head ⌊h / (H/G)⌋
+ * (Ainslie et al. 2023, arXiv:2305.13245).
+ * @param q [B, Tq, H, D]
+ * @param k [B, Tk, G, D]
+ * @param v [B, Tk, G, D]
+ * @returns [B, Tq, H, D]
+ * @throws ShapeError naming all shapes when they do not fit, or the queries do not stand among the keys.
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+  const [b = 0, tq = 0, h = 0, d = 0] = q.shape;
+  const [, tk = 0, g = 0] = k.shape;
+  const { starts, length = tk, offset = length - tq, scale = 1 / Math.sqrt(d) } = options;
+  const refuse = (why: string): never => {
+    const segments = starts === undefined ? "" : `, starts ${starts.dtype} [${starts.shape}]`;
+    throw new ShapeError(
+      `attention got q [${q.shape}], k [${k.shape}], v [${v.shape}]${segments}: ${why}. ` +
+        "Expected float32 q [B, Tq, H, D], k and v [B, Tk, G, D] with G a divisor of H, and int32 starts [B, Tq].",
+    );
+  };
+  for (const [name, x] of [
+    ["q", q],
+    ["k", k],
+    ["v", v],
+  ] as const) {
+    if (x.rank !== 4) refuse(`${name} has ${x.rank} axes instead of 4`);
+    if (x.dtype !== "float32") refuse(`${name} is ${x.dtype}`);
+  }
+  if (k.shape[0] !== b || k.shape[3] !== d) refuse("q and k differ in B or D");
+  if (k.shape.some((size, axis) => size !== v.shape[axis])) refuse("k and v differ");
+  if (g === 0 ? h !== 0 : h % g !== 0) {
+    refuse(`${h} query heads cannot share ${g} key heads evenly`);
+  }
+  if (starts !== undefined) {
+    const fits = starts.rank === 2 && starts.shape[0] === b && starts.shape[1] === tq;
+    if (!fits || starts.dtype !== "int32") refuse(`starts must be int32 [${b}, ${tq}]`);
+  }
+  if (!Number.isInteger(length) || length < 0 || length > tk) {
+    refuse(`length is ${length}, but k holds ${tk} keys`);
+  }
+  if (!Number.isInteger(offset) || offset < 0 || offset + tq > length) {
+    refuse(`${tq} queries from position ${offset} on do not stand among ${length} keys`);
+  }
+  const sources = starts === undefined ? [q, k, v] : [q, k, v, starts];
+  return apply(Op.Attention, sources, q.shape, { ints: [offset], floats: [scale] });
+}
+
+/**
+ * Writes rows [B, T, G, D] of keys or values into a persistent cache [B, Tmax, G, D], at positions offset to
+ * offset + T − 1, in place. Nothing is recorded: no gradient flows through a cache.
+ * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor.
+ */
+export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
+  const [b, capacity = 0, g, d] = cache.shape;
+  const [rowB, t = 0, rowG, rowD] = rows.shape;
+  const alike = cache.rank === 4 && rows.rank === 4 && b === rowB && g === rowG && d === rowD;
+  const typed = cache.dtype === "float32" && rows.dtype === "float32";
+  if (!alike || !typed || !Number.isInteger(offset) || offset < 0 || offset + t > capacity) {
+    throw new ShapeError(
+      `writeCache cannot write rows ${rows.dtype} [${rows.shape}] at position ${offset} of a cache ` +
+        `${cache.dtype} [${cache.shape}]. Expected float32 rows [B, T, G, D] and cache [B, Tmax, G, D] with offset + T at most Tmax.`,
+    );
+  }
+  if (cache.engine !== rows.engine) {
+    throw new UsageError("The cache and the rows belong to two engines; an op works within one.");
+  }
+  if (!cache.persistent || cache.requiresGrad) {
+    throw new UsageError(
+      "A cache is a persistent tensor without a gradient. Make it with zeros(shape, { persistent: true }).",
+    );
+  }
+  cache.engine.wasm.writeCache(cache.address, rows.address, offset);
+}
