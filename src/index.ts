@@ -1,18 +1,7 @@
 // The public names of lowrank, by theme: each line leads to the file where its code is.
 
-// Adapters.
-export { Adapter } from "./adapters/adapter.ts";
-export { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./adapters/config.ts";
-export {
-  disableAdapters,
-  type InjectOptions,
-  injectLora,
-  setActiveAdapters,
-} from "./adapters/inject.ts";
-export type { AdapterLayer } from "./adapters/layer.ts";
-export { LoraLayer, type LoraShape } from "./adapters/lora.ts";
-export { type AdapterSet, adaptersOf, baseParameters } from "./adapters/set.ts";
-// The engine. `await init()` comes first.
+// The engine: `await init()` comes first.
+
 export {
   current as currentEngine,
   Engine,
@@ -29,7 +18,98 @@ export {
 } from "./core/error.ts";
 export { type Feature, hasFeature } from "./core/features.ts";
 export { Generator, type GeneratorState } from "./core/random.ts";
+
+// Tensors: making them, scopes, gradients.
+
+export type { LeafOptions } from "./tensor/apply.ts";
+export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
+export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
+export { noGrad, scope } from "./tensor/scope.ts";
+export { type DType, Tensor, type Values } from "./tensor/tensor.ts";
+
+// Operations on tensors.
+
+export {
+  exp,
+  type GeluOptions,
+  gelu,
+  log,
+  neg,
+  relu,
+  sigmoid,
+  silu,
+  sqrt,
+  tanh,
+} from "./tensor/activation.ts";
+export { type AttentionOptions, attention, writeCache } from "./tensor/attention.ts";
+export { type CrossEntropyOptions, crossEntropy } from "./tensor/crossEntropy.ts";
+export { type DropoutOptions, dropout } from "./tensor/dropout.ts";
+export { add, div, mul, sub } from "./tensor/elementwise.ts";
+export { embedding } from "./tensor/embedding.ts";
+export { type LowRankBranch, linear } from "./tensor/linear.ts";
+export { linearCrossEntropy } from "./tensor/linearCrossEntropy.ts";
+export { matmul } from "./tensor/matmul.ts";
+export { layerNorm, rmsNorm } from "./tensor/norm.ts";
+export { max, mean, type ReduceOptions, sum } from "./tensor/reduce.ts";
+export { type RopeStyle, rope, ropeTable } from "./tensor/rope.ts";
+export {
+  concat,
+  gather,
+  indexSelect,
+  permute,
+  reshape,
+  slice,
+  transpose,
+} from "./tensor/shape.ts";
+export { logSoftmax, softmax } from "./tensor/softmax.ts";
+
+// Layers and models.
+
+export { type Context, SelfAttention } from "./nn/attention.ts";
+export type { TokenBatch } from "./nn/batch.ts";
+export { Block } from "./nn/block.ts";
+export { KvCache, type LayerCache } from "./nn/cache.ts";
+export type { Activation, ModelConfig } from "./nn/config.ts";
+export { Embedding } from "./nn/embedding.ts";
+export { emptyParameter, type Initializer, normalInitializer, type Role } from "./nn/init.ts";
+export { Linear, type LinearLike, type LinearOptions } from "./nn/linear.ts";
+export { Mlp } from "./nn/mlp.ts";
+export { Module, type StateDict } from "./nn/module.ts";
+export { LayerNorm, type Norm, RmsNorm } from "./nn/norm.ts";
+export { type ForwardOptions, type LossOptions, Transformer } from "./nn/transformer.ts";
+
+// Adapters.
+
+export { Adapter } from "./adapters/adapter.ts";
+export { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./adapters/config.ts";
+export {
+  disableAdapters,
+  type InjectOptions,
+  injectLora,
+  setActiveAdapters,
+} from "./adapters/inject.ts";
+export type { AdapterLayer } from "./adapters/layer.ts";
+export { LoraLayer, type LoraShape } from "./adapters/lora.ts";
+export { type AdapterSet, adaptersOf, baseParameters } from "./adapters/set.ts";
+
+// Optimizers.
+
+export { AdamW, type AdamWOptions } from "./optim/adamw.ts";
+export { clipGradNorm } from "./optim/clip.ts";
+export type { ParameterGroup, Parameters } from "./optim/group.ts";
+export { Optimizer, type OptimizerState, type ParameterState } from "./optim/optimizer.ts";
+export {
+  constantSchedule,
+  cosineSchedule,
+  type DecayOptions,
+  linearSchedule,
+  type Schedule,
+  type WarmupOptions,
+} from "./optim/schedule.ts";
+export { SGD, type SGDOptions } from "./optim/sgd.ts";
+
 // Text, tokens and batches.
+
 export { type Batch, IGNORE_INDEX } from "./data/batch.ts";
 export {
   type AddedToken,
@@ -52,7 +132,17 @@ export { textDataset } from "./data/textDataset.ts";
 export { DecodeStream, type Tokenizer } from "./data/tokenizer.ts";
 export { type TrainTokenizerOptions, trainTokenizer } from "./data/trainTokenizer.ts";
 export { writeTokenizerJson } from "./data/writeTokenizerJson.ts";
+
+// Training, evaluation and generation.
+
+export { bitsPerByte, type Evaluation, evaluate } from "./train/evaluate.ts";
+export { type GenerateOptions, generate, generateTokens } from "./train/generate.ts";
+export type { ScheduleName, StepReport, TrainerOptions } from "./train/progress.ts";
+export { type SampleOptions, sample } from "./train/sample.ts";
+export { Trainer } from "./train/trainer.ts";
+
 // Files.
+
 export {
   type AdapterFilesOptions,
   adapterFiles,
@@ -84,77 +174,3 @@ export {
   writeSafetensors,
 } from "./io/safetensors.ts";
 export { type LoadTextOptions, loadText, type TextModel } from "./io/text.ts";
-// Layers and models.
-export { type Context, SelfAttention } from "./nn/attention.ts";
-export type { TokenBatch } from "./nn/batch.ts";
-export { Block } from "./nn/block.ts";
-export { KvCache, type LayerCache } from "./nn/cache.ts";
-export type { Activation, ModelConfig } from "./nn/config.ts";
-export { Embedding } from "./nn/embedding.ts";
-export { emptyParameter, type Initializer, normalInitializer, type Role } from "./nn/init.ts";
-export { Linear, type LinearLike, type LinearOptions } from "./nn/linear.ts";
-export { Mlp } from "./nn/mlp.ts";
-export { Module, type StateDict } from "./nn/module.ts";
-export { LayerNorm, type Norm, RmsNorm } from "./nn/norm.ts";
-export { type ForwardOptions, type LossOptions, Transformer } from "./nn/transformer.ts";
-
-// Optimizers.
-export { AdamW, type AdamWOptions } from "./optim/adamw.ts";
-export { clipGradNorm } from "./optim/clip.ts";
-export type { ParameterGroup, Parameters } from "./optim/group.ts";
-export { Optimizer, type OptimizerState, type ParameterState } from "./optim/optimizer.ts";
-export {
-  constantSchedule,
-  cosineSchedule,
-  type DecayOptions,
-  linearSchedule,
-  type Schedule,
-  type WarmupOptions,
-} from "./optim/schedule.ts";
-export { SGD, type SGDOptions } from "./optim/sgd.ts";
-// Operations.
-export {
-  exp,
-  type GeluOptions,
-  gelu,
-  log,
-  neg,
-  relu,
-  sigmoid,
-  silu,
-  sqrt,
-  tanh,
-} from "./tensor/activation.ts";
-// Tensors: making them, scopes, gradients.
-export type { LeafOptions } from "./tensor/apply.ts";
-export { type AttentionOptions, attention, writeCache } from "./tensor/attention.ts";
-export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
-export { type CrossEntropyOptions, crossEntropy } from "./tensor/crossEntropy.ts";
-export { type DropoutOptions, dropout } from "./tensor/dropout.ts";
-export { add, div, mul, sub } from "./tensor/elementwise.ts";
-export { embedding } from "./tensor/embedding.ts";
-export { type LowRankBranch, linear } from "./tensor/linear.ts";
-export { linearCrossEntropy } from "./tensor/linearCrossEntropy.ts";
-export { matmul } from "./tensor/matmul.ts";
-export { layerNorm, rmsNorm } from "./tensor/norm.ts";
-export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
-export { max, mean, type ReduceOptions, sum } from "./tensor/reduce.ts";
-export { type RopeStyle, rope, ropeTable } from "./tensor/rope.ts";
-export { noGrad, scope } from "./tensor/scope.ts";
-export {
-  concat,
-  gather,
-  indexSelect,
-  permute,
-  reshape,
-  slice,
-  transpose,
-} from "./tensor/shape.ts";
-export { logSoftmax, softmax } from "./tensor/softmax.ts";
-export { type DType, Tensor, type Values } from "./tensor/tensor.ts";
-// Training, evaluation and generation.
-export { bitsPerByte, type Evaluation, evaluate } from "./train/evaluate.ts";
-export { type GenerateOptions, generate, generateTokens } from "./train/generate.ts";
-export type { ScheduleName, StepReport, TrainerOptions } from "./train/progress.ts";
-export { type SampleOptions, sample } from "./train/sample.ts";
-export { Trainer } from "./train/trainer.ts";
