@@ -7,7 +7,12 @@ import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "../optim/schedule.ts";
+import {
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Schedule,
+} from "../optim/schedule.ts";
 import { manualSeed } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -31,13 +36,17 @@ function withDefaults(options: TrainerOptions): Settings {
   };
   const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
     if (Number.isInteger(settings[name]) && settings[name] >= least) return;
-    throw new UsageError(`${name} is ${settings[name]}; it must be a whole number of at least ${least}.`);
+    throw new UsageError(
+      `${name} is ${settings[name]}; it must be a whole number of at least ${least}.`,
+    );
   };
   whole("steps", 0);
   whole("warmupSteps", 0);
   whole("gradientAccumulation", 1);
   if (!(settings.maxGradNorm >= 0)) {
-    throw new UsageError(`maxGradNorm is ${settings.maxGradNorm}; it must be at least 0 (0: no clipping).`);
+    throw new UsageError(
+      `maxGradNorm is ${settings.maxGradNorm}; it must be at least 0 (0: no clipping).`,
+    );
   }
   return settings;
 }
@@ -170,7 +179,10 @@ export class Trainer {
   #setup(): Record<string, unknown> {
     const { batchSize, blockSize, seed, summary } = this.data;
     const { trainTokens, rowsPerEpoch } = summary;
-    return { options: this.options, data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch } };
+    return {
+      options: this.options,
+      data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch },
+    };
   }
 
   /** Frees the optimizer's moments. */
