@@ -8,6 +8,8 @@
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 
+const PI = 3.141592653589793;
+
 /** The factor of the step that follows `step` steps. */
 export type Schedule = (step: number) => number;
 
@@ -36,11 +38,14 @@ function withWarmup(options: WarmupOptions, after: (done: number) => number): Sc
   };
 }
 
-function withDecay(options: DecayOptions, decay: (progress: number) => number): Schedule {
+function withDecay(
+  options: DecayOptions,
+  decay: (done: number, length: number) => number,
+): Schedule {
   const { steps, warmupSteps = 0 } = options;
   expectWhole("steps", steps);
   const length = steps - warmupSteps;
-  return withWarmup(options, (done) => (done >= length ? 0 : decay(done / length)));
+  return withWarmup(options, (done) => (done >= length ? 0 : decay(done, length)));
 }
 
 /** Factor 1 after the warm-up. */
@@ -50,10 +55,13 @@ export function constantSchedule(options: WarmupOptions = {}): Schedule {
 
 /** A straight fall from 1 after the warm-up to 0 after the last step. */
 export function linearSchedule(options: DecayOptions): Schedule {
-  return withDecay(options, (progress) => 1 - progress);
+  return withDecay(options, (done, length) => (length - done) / length);
 }
 
 /** Half a cosine from 1 after the warm-up to 0 after the last step. */
 export function cosineSchedule(options: DecayOptions): Schedule {
-  return withDecay(options, (progress) => 0.5 * (1 + current().wasm.f64Cos(3.141592653589793 * progress)));
+  return withDecay(
+    options,
+    (done, length) => 0.5 * (1 + current().wasm.f64Cos(PI * (done / length))),
+  );
 }
