@@ -8,8 +8,6 @@
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 
-const PI = 3.141592653589793;
-
 /** The factor of the step that follows `step` steps. */
 export type Schedule = (step: number) => number;
 
@@ -62,6 +60,6 @@ export function linearSchedule(options: DecayOptions): Schedule {
 export function cosineSchedule(options: DecayOptions): Schedule {
   return withDecay(
     options,
-    (done, length) => 0.5 * (1 + current().wasm.f64Cos(PI * (done / length))),
+    (done, length) => 0.5 * (1 + current().wasm.f64Cos(Math.PI * (done / length))),
   );
 }
