@@ -12,11 +12,11 @@ import { Op } from "../op";
 import { addWork, barrier } from "../parallel";
 import { Part, rowDot, rowSum } from "../row";
 import { Simd } from "../simd";
-import { accumulates, gradient, Share, source, Tensor, width } from "../tensor";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
 import { addRow } from "./move";
 
 export function normSaved(y: Tensor): usize {
-  return (<usize>(y.size / width(y))) << (y.op == Op.LayerNorm ? 3 : 2);
+  return (<usize>height(y)) << (y.op == Op.LayerNorm ? 3 : 2);
 }
 
 export function normNanoseconds(y: Tensor, job: Job): f64 {
@@ -130,7 +130,7 @@ function rowOutput(y: usize, x: usize, gain: usize, bias: usize, n: i32, mean: f
 
 export function normForward(y: Tensor, thread: i32, threads: i32): void {
   const n = width(y);
-  const rows = y.size / n;
+  const rows = height(y);
   const isLayer = y.op == Op.LayerNorm;
   const gain = source(y, 1).data;
   const bias = y.i0 != 0 ? source(y, 2).data : 0;
@@ -168,7 +168,7 @@ class Saved {
 /** This thread's rows of dx. */
 function inputGradient(y: Tensor, dx: usize, thread: i32, threads: i32): void {
   const n = width(y);
-  const rows = y.size / n;
+  const rows = height(y);
   const add = accumulates(source(y, 0));
   const end = Share.end(rows, 1, thread, threads);
   for (let i = Share.begin(rows, 1, thread, threads); i < end; i++) {
@@ -211,7 +211,7 @@ function parameterGradients(
   threads: i32,
 ): void {
   const n = width(y);
-  const rows = y.size / n;
+  const rows = height(y);
   const begin = Share.begin(n, 16, thread, threads);
   const columns = Share.end(n, 16, thread, threads) - begin;
   const offset = (<usize>begin) << 2;

@@ -8,7 +8,7 @@ import { log32, Vec } from "../math";
 import { Op } from "../op";
 import { addWork } from "../parallel";
 import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../row";
-import { accumulates, gradient, Share, source, Tensor, width } from "../tensor";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
 
 export function softmaxNanoseconds(y: Tensor, job: Job): f64 {
   const heavy = (job == Job.Forward) == (y.op == Op.Softmax) || y.op == Op.LogSoftmax;
@@ -18,7 +18,7 @@ export function softmaxNanoseconds(y: Tensor, job: Job): f64 {
 export function softmaxForward(y: Tensor, thread: i32, threads: i32): void {
   const n = width(y);
   const bytes = (<usize>n) << 2;
-  const rows = y.size / n;
+  const rows = height(y);
   const end = Share.end(rows, 1, thread, threads);
   const begin = Share.begin(rows, 1, thread, threads);
   for (let i = begin; i < end; i++) {
@@ -79,7 +79,7 @@ export function softmaxBackward(y: Tensor, thread: i32, threads: i32): void {
   if (dx == 0) return;
   const n = width(y);
   const add = accumulates(x);
-  const rows = y.size / n;
+  const rows = height(y);
   const end = Share.end(rows, 1, thread, threads);
   const begin = Share.begin(rows, 1, thread, threads);
   for (let i = begin; i < end; i++) {
