@@ -51,7 +51,7 @@ class Slot {
 
 const LIST_BYTES: usize = 64;
 const SLOT_BYTES: usize = 32;
-/** Elements below which one thread does it alone. */
+/** Elements below which one thread updates alone: about 4 µs. The norm and scaling are four times as fast. */
 const WORTH_THREADS: i32 = 4096;
 
 /** Bytes of a list of `count` slots. */
@@ -67,7 +67,8 @@ function run(job: Job, at: usize): void {
   const list = changetype<List>(at);
   let elements = 0;
   for (let i = 0; i < list.count; i++) elements += tensor(slot(at, i).record).size;
-  const threads = elements < WORTH_THREADS ? 1 : availableThreads();
+  const worth = job == Job.AdamW || job == Job.Sgd ? WORTH_THREADS : 4 * WORTH_THREADS;
+  const threads = elements < worth ? 1 : availableThreads();
   if (threads > 1) count(Counter.ParallelJobs, 1);
   launch(job, at, threads);
 }
