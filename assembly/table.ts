@@ -24,14 +24,9 @@ import {
   crossEntropySaved,
 } from "./ops/crossEntropy";
 import { dropoutBackward, dropoutForward, dropoutNanoseconds } from "./ops/dropout";
-import {
-  elementwiseBackward,
-  elementwiseForward,
-  elementwiseNanoseconds,
-  elementwiseScratch,
-} from "./ops/elementwise";
+import { elementwiseBackward, elementwiseForward, elementwiseNanoseconds } from "./ops/elementwise";
 import { embeddingBackward, embeddingForward, embeddingNanoseconds } from "./ops/embedding";
-import { gatherBackward, gatherForward, gatherNanoseconds, gatherScratch } from "./ops/gather";
+import { gatherBackward, gatherForward, gatherNanoseconds } from "./ops/gather";
 import { linearBackward, linearForward, linearNanoseconds, linearSaved, linearScratch } from "./ops/linear";
 import {
   linearCrossEntropyBackward,
@@ -42,12 +37,13 @@ import {
 } from "./ops/linearCrossEntropy";
 import { matmulBackward, matmulForward, matmulNanoseconds, matmulScratch } from "./ops/matmul";
 import { normBackward, normForward, normNanoseconds, normSaved } from "./ops/norm";
-import { reduceBackward, reduceForward, reduceNanoseconds, reduceSaved, reduceScratch } from "./ops/reduce";
+import { reduceBackward, reduceForward, reduceNanoseconds, reduceSaved } from "./ops/reduce";
 import { ropeBackward, ropeForward, ropeNanoseconds } from "./ops/rope";
 import { concatBackward, concatForward, moveNanoseconds, sliceBackward, sliceForward } from "./ops/slice";
 import { softmaxBackward, softmaxForward, softmaxNanoseconds } from "./ops/softmax";
-import { transposeBackward, transposeForward, transposeScratch } from "./ops/transpose";
+import { transposeBackward, transposeForward } from "./ops/transpose";
 import { Tensor, tensor } from "./tensor";
+import { Walk } from "./walk";
 
 export function forward(t: Tensor, thread: i32, threads: i32): void {
   switch (t.op) {
@@ -218,18 +214,15 @@ export function savedBytes(t: Tensor): usize {
 export function scratchBytes(t: Tensor, job: Job, threads: i32): usize {
   switch (t.op) {
     case Op.Transpose:
-      return transposeScratch(t, job, threads);
     case Op.Gather:
-      return gatherScratch(t, job, threads);
     case Op.Add:
     case Op.Sub:
     case Op.Mul:
     case Op.Div:
-      return elementwiseScratch(t, job, threads);
     case Op.Sum:
     case Op.Mean:
     case Op.Max:
-      return reduceScratch(t, job, threads);
+      return Walk.scratch(threads);
     case Op.Attention:
       return attentionScratch(t, job, threads);
     case Op.Matmul:
@@ -250,7 +243,7 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
     case Op.Concat:
       return moveNanoseconds(t, job);
     case Op.Gather:
-      return gatherNanoseconds(t, job);
+      return gatherNanoseconds(t);
     case Op.Add:
     case Op.Sub:
     case Op.Mul:
@@ -270,7 +263,7 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
     case Op.Sum:
     case Op.Mean:
     case Op.Max:
-      return reduceNanoseconds(t, job);
+      return reduceNanoseconds(t);
     case Op.Softmax:
     case Op.LogSoftmax:
       return softmaxNanoseconds(t, job);
@@ -286,7 +279,7 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
     case Op.Attention:
       return attentionNanoseconds(t, job);
     case Op.Dropout:
-      return dropoutNanoseconds(t, job);
+      return dropoutNanoseconds(t);
     case Op.Matmul:
       return matmulNanoseconds(t, job);
     case Op.Linear:

@@ -9,7 +9,6 @@
 // broadcast over a row is repeated, so that kernels need not know whether their operand is a row or a single number.
 
 import { state } from "./state";
-import { MAX_RANK } from "./tensor";
 
 /** Scratch of a thread: two walks of 144 bytes, three lines. */
 const FRAME: usize = 512;
@@ -58,7 +57,9 @@ export class Walk {
 
   /** Axis `i` from the inside; only i < rank exist. */
   axis(i: i32): Axis {
-    return changetype<Axis>(changetype<usize>(this) + offsetof<Walk>() + <usize>i * offsetof<Axis>());
+    return changetype<Axis>(
+      changetype<usize>(this) + offsetof<Walk>() + <usize>i * offsetof<Axis>(),
+    );
   }
 
   /** Keeps the next axis from being joined with the ones so far: another axis, of whatever size, lies between. */
@@ -132,7 +133,7 @@ export class Walk {
 
   /** Address of line 0, 1 or 2, filled with the number at `from`. */
   repeat(line: i32, from: usize): usize {
-    const at = this.lines + (<usize>line << 6);
+    const at = this.lines + ((<usize>line) << 6);
     const value = v128.load32_splat(from);
     v128.store(at, value);
     v128.store(at, value, 16);

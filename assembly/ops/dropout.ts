@@ -4,7 +4,6 @@
 // The mask is never stored. It is a function of (seed, step, ordinal, element), a counter-based generator
 // (random.ts), drawn again in backward: dx = mask ∘ g / (1 − p).
 
-import { Job } from "../job";
 import { addWork } from "../parallel";
 import { dropoutMask16, dropoutThreshold } from "../random";
 import { state } from "../state";
@@ -34,8 +33,8 @@ export function dropoutScale(p: f32): f32 {
 }
 
 /**
- * dst[i] = mask[i]·src[i] / (1 − p) for begin <= i < end, or += when `adds`; begin is a multiple of 16, and both point
- * to element 0. Works on whole 64-byte lines, the pad behind the last element included.
+ * dst[i] = mask[i]·src[i] / (1 − p) for begin <= i < end, or += when `adds`; begin is a multiple of 16, and both
+ * point to element 0. Works on whole 64-byte lines, the pad behind the last element included.
  */
 export function dropoutRange(
   adds: bool,
@@ -53,8 +52,8 @@ export function dropoutRange(
     const bytes = dropoutMask16(s.seedLow, s.seedHigh, ordinal, s.stepCounter, i >> 2, threshold);
     const low = i16x8.extend_low_i8x16_s(bytes);
     const high = i16x8.extend_high_i8x16_s(bytes);
-    const to = dst + (<usize>i << 2);
-    const from = src + (<usize>i << 2);
+    const to = dst + ((<usize>i) << 2);
+    const from = src + ((<usize>i) << 2);
     Kept.put(adds, to, from, scale, i32x4.extend_low_i16x8_s(low));
     Kept.put(adds, to + 16, from + 16, scale, i32x4.extend_high_i16x8_s(low));
     Kept.put(adds, to + 32, from + 32, scale, i32x4.extend_low_i16x8_s(high));
@@ -62,8 +61,8 @@ export function dropoutRange(
   }
 }
 
-export function dropoutNanoseconds(y: Tensor, job: Job): f64 {
-  return <f64>y.size * 4;
+export function dropoutNanoseconds(y: Tensor): f64 {
+  return <f64>y.size * 3;
 }
 
 export function dropoutForward(y: Tensor, thread: i32, threads: i32): void {

@@ -43,10 +43,6 @@ function dimFromLast(t: Tensor, i: i32): i32 {
   return i < t.rank ? dim(t, t.rank - 1 - i) : 1;
 }
 
-export function elementwiseScratch(y: Tensor, job: Job, threads: i32): usize {
-  return Walk.scratch(threads);
-}
-
 export function elementwiseNanoseconds(y: Tensor, job: Job): f64 {
   return <f64>y.size * (job == Job.Forward ? 0.3 : 0.6);
 }

@@ -13,13 +13,12 @@ import { Walk } from "../walk";
 import { Term, Terms } from "./term";
 
 class Down {
-  // Four or sixteen neighbouring columns: dst and x at the first of them, g, y, o at its first row. o is a row that
-  // lies like g, or one number a row when `spread`.
+  // Sixteen neighbouring columns: dst and x at the first of them, g, y, o at its first row. o is a row that lies like
+  // g, or one number a row when `spread`.
   // @ts-ignore: decorator
   @inline
   static block(
     kind: Term,
-    wide: bool,
     spread: bool,
     dst: usize,
     g: usize,
@@ -32,23 +31,20 @@ class Down {
     let s1 = s0;
     let s2 = s0;
     let s3 = s0;
-    const n = folded.width();
-    const gRow: usize = folded.rank == 0 ? 0 : <usize>folded.axis(0).a << 2;
-    const oRow: usize = folded.rank == 0 ? 0 : <usize>folded.axis(0).b << 2;
+    const gRow: usize = folded.rank == 0 ? 0 : (<usize>folded.axis(0).a) << 2;
+    const oRow: usize = folded.rank == 0 ? 0 : (<usize>folded.axis(0).b) << 2;
     folded.seek(1, 0);
     for (let run = folded.count(1); run > 0; run--) {
-      const gAt = <usize>folded.a << 2;
+      const gAt = (<usize>folded.a) << 2;
       let gp = g + gAt;
       let yp = y + gAt;
-      let op = o + (<usize>folded.b << 2);
-      for (let k = n; k > 0; k--) {
+      let op = o + ((<usize>folded.b) << 2);
+      for (let k = folded.width(); k > 0; k--) {
         const from = spread ? folded.repeat(0, op) : op;
         s0 = Terms.fold(kind, s0, Terms.four(kind, gp, yp, from, x, 0));
-        if (wide) {
-          s1 = Terms.fold(kind, s1, Terms.four(kind, gp, yp, from, x, 16));
-          s2 = Terms.fold(kind, s2, Terms.four(kind, gp, yp, from, x, 32));
-          s3 = Terms.fold(kind, s3, Terms.four(kind, gp, yp, from, x, 48));
-        }
+        s1 = Terms.fold(kind, s1, Terms.four(kind, gp, yp, from, x, 16));
+        s2 = Terms.fold(kind, s2, Terms.four(kind, gp, yp, from, x, 32));
+        s3 = Terms.fold(kind, s3, Terms.four(kind, gp, yp, from, x, 48));
         gp += gRow;
         yp += gRow;
         op += oRow;
@@ -56,48 +52,14 @@ class Down {
       folded.next(1);
     }
     v128.store(dst, Terms.fold(kind, v128.load(dst), s0));
-    if (wide) {
-      v128.store(dst, Terms.fold(kind, v128.load(dst, 16), s1), 16);
-      v128.store(dst, Terms.fold(kind, v128.load(dst, 32), s2), 32);
-      v128.store(dst, Terms.fold(kind, v128.load(dst, 48), s3), 48);
-    }
-  }
-
-  // dst [n], neighbouring columns.
-  // @ts-ignore: decorator
-  @inline
-  static columns(
-    kind: Term,
-    spread: bool,
-    dst: usize,
-    g: usize,
-    y: usize,
-    o: usize,
-    x: usize,
-    folded: Walk,
-    n: i32,
-  ): void {
-    let i = 0;
-    for (; i + 16 <= n; i += 16) {
-      const at = <usize>i << 2;
-      const oAt = spread ? o : o + at;
-      Down.block(kind, true, spread, dst + at, g + at, y + at, oAt, x + at, folded);
-    }
-    for (; i + 4 <= n; i += 4) {
-      const at = <usize>i << 2;
-      const oAt = spread ? o : o + at;
-      Down.block(kind, false, spread, dst + at, g + at, y + at, oAt, x + at, folded);
-    }
-    for (; i < n; i++) {
-      const at = <usize>i << 2;
-      const oAt = spread ? o : o + at;
-      single(kind, dst + at, g + at, y + at, oAt, x + at, folded);
-    }
+    v128.store(dst, Terms.fold(kind, v128.load(dst, 16), s1), 16);
+    v128.store(dst, Terms.fold(kind, v128.load(dst, 32), s2), 32);
+    v128.store(dst, Terms.fold(kind, v128.load(dst, 48), s3), 48);
   }
 }
 
-// One column of what Down.block does, for those that no vector holds.
-function single(
+// One column of what Down.block does: for the last few, which are rarely worth more code.
+function column(
   kind: Term,
   dst: usize,
   g: usize,
@@ -106,14 +68,23 @@ function single(
   x: usize,
   folded: Walk,
 ): void {
-  let sum = f32x4.extract_lane(Terms.start(Term.Plain), 0);
-  if (kind == Term.Largest) sum = f32x4.extract_lane(Terms.start(Term.Largest), 0);
-  folded.seek(0, 0);
-  for (let k = folded.count(0); k > 0; k--) {
-    const gAt = <usize>folded.a << 2;
-    const term = Terms.one(kind, g + gAt, y + gAt, o + (<usize>folded.b << 2), x);
-    sum = Terms.foldOne(kind, sum, term);
-    folded.next(0);
+  const least = kind == Term.Largest ? Terms.start(Term.Largest) : Terms.start(Term.Plain);
+  let sum = f32x4.extract_lane(least, 0);
+  const gRow: usize = folded.rank == 0 ? 0 : (<usize>folded.axis(0).a) << 2;
+  const oRow: usize = folded.rank == 0 ? 0 : (<usize>folded.axis(0).b) << 2;
+  folded.seek(1, 0);
+  for (let run = folded.count(1); run > 0; run--) {
+    const gAt = (<usize>folded.a) << 2;
+    let gp = g + gAt;
+    let yp = y + gAt;
+    let op = o + ((<usize>folded.b) << 2);
+    for (let k = folded.width(); k > 0; k--) {
+      sum = Terms.foldOne(kind, sum, Terms.one(kind, gp, yp, op, x));
+      gp += gRow;
+      yp += gRow;
+      op += oRow;
+    }
+    folded.next(1);
   }
   store<f32>(dst, Terms.foldOne(kind, load<f32>(dst), sum));
 }
@@ -136,12 +107,12 @@ class Along {
     let total = f32x4.extract_lane(Terms.start(kind), 0);
     folded.seek(1, 0);
     for (let run = folded.count(1); run > 0; run--) {
-      const gAt = <usize>folded.a << 2;
+      const gAt = (<usize>folded.a) << 2;
       let gp = g + gAt;
       let yp = y + gAt;
-      let op = o + (<usize>folded.b << 2);
+      let op = o + ((<usize>folded.b) << 2);
       if (oStep == 0) op = folded.repeat(0, op);
-      const end = gp + (<usize>n << 2);
+      const end = gp + ((<usize>n) << 2);
       let s0 = Terms.start(kind);
       let s1 = s0;
       let s2 = s0;
@@ -168,6 +139,25 @@ class Along {
   }
 }
 
+function block(
+  kind: Term,
+  spread: bool,
+  dst: usize,
+  g: usize,
+  y: usize,
+  o: usize,
+  x: usize,
+  folded: Walk,
+): void {
+  if (kind == Term.Plain) Down.block(Term.Plain, false, dst, g, 0, 0, 0, folded);
+  else if (kind == Term.Largest) Down.block(Term.Largest, false, dst, g, 0, 0, 0, folded);
+  else if (kind == Term.Equal) Down.block(Term.Equal, false, dst, g, 0, 0, x, folded);
+  else if (kind == Term.Divisor) Down.block(Term.Divisor, false, dst, g, y, 0, x, folded);
+  else if (kind == Term.Mul) Down.block(Term.Mul, spread, dst, g, 0, o, 0, folded);
+  else Down.block(Term.Div, spread, dst, g, 0, o, 0, folded);
+}
+
+// dst [n], neighbouring columns.
 function down(
   kind: Term,
   spread: bool,
@@ -179,16 +169,23 @@ function down(
   folded: Walk,
   n: i32,
 ): void {
-  if (kind == Term.Plain) Down.columns(Term.Plain, false, dst, g, 0, 0, 0, folded, n);
-  else if (kind == Term.Largest) Down.columns(Term.Largest, false, dst, g, 0, 0, 0, folded, n);
-  else if (kind == Term.Equal) Down.columns(Term.Equal, false, dst, g, 0, 0, x, folded, n);
-  else if (kind == Term.Divisor) Down.columns(Term.Divisor, false, dst, g, y, 0, x, folded, n);
-  else if (kind == Term.Mul) {
-    if (spread) Down.columns(Term.Mul, true, dst, g, 0, o, 0, folded, n);
-    else Down.columns(Term.Mul, false, dst, g, 0, o, 0, folded, n);
-  } else {
-    if (spread) Down.columns(Term.Div, true, dst, g, 0, o, 0, folded, n);
-    else Down.columns(Term.Div, false, dst, g, 0, o, 0, folded, n);
+  const end = dst + ((<usize>n) << 2);
+  const oStep = spread ? 0 : 4;
+  while (dst + 64 <= end) {
+    block(kind, spread, dst, g, y, o, x, folded);
+    dst += 64;
+    g += 64;
+    y += 64;
+    o += oStep << 4;
+    x += 64;
+  }
+  while (dst < end) {
+    column(kind, dst, g, y, o, x, folded);
+    dst += 4;
+    g += 4;
+    y += 4;
+    o += oStep;
+    x += 4;
   }
 }
 
@@ -234,10 +231,10 @@ export function fold(
     const oStep = <usize>folded.axis(0).b;
     kept.seek(0, begin);
     for (let i = begin; i < end; i++) {
-      const at = <usize>i << 2;
-      const gAt = <usize>kept.a << 2;
+      const at = (<usize>i) << 2;
+      const gAt = (<usize>kept.a) << 2;
       const own = kept.repeat(1, x + at);
-      along(kind, oStep, dst + at, g + gAt, y + gAt, o + (<usize>kept.b << 2), own, folded);
+      along(kind, oStep, dst + at, g + gAt, y + gAt, o + ((<usize>kept.b) << 2), own, folded);
       kept.next(0);
     }
     return;
@@ -252,9 +249,9 @@ export function fold(
   kept.seek(outer, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
-    const at = <usize>i << 2;
-    const gAt = <usize>(kept.a + column) << 2;
-    const oAt = o + (<usize>(kept.b + column * oStep) << 2);
+    const at = (<usize>i) << 2;
+    const gAt = (<usize>(kept.a + column)) << 2;
+    const oAt = o + ((<usize>(kept.b + column * oStep)) << 2);
     down(kind, oStep == 0, dst + at, g + gAt, y + gAt, oAt, x + at, folded, n);
     i += n;
     column = 0;

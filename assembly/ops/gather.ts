@@ -6,17 +6,12 @@
 // Backward: each thread goes over all of g and adds what falls into its own range of the axis. The front end has
 // checked the index; should it be written anew and be wrong, y is NaN there, and nothing is added.
 
-import { Job } from "../job";
 import { addWork } from "../parallel";
 import { dim, gradient, Share, source, Tensor } from "../tensor";
 import { Walk } from "../walk";
 import { addRow, copyRow } from "./move";
 
-export function gatherScratch(y: Tensor, job: Job, threads: i32): usize {
-  return Walk.scratch(threads);
-}
-
-export function gatherNanoseconds(y: Tensor, job: Job): f64 {
+export function gatherNanoseconds(y: Tensor): f64 {
   return <f64>y.size * 1.5;
 }
 
@@ -58,10 +53,10 @@ export function gatherForward(y: Tensor, thread: i32, threads: i32): void {
   if (!movesRows(walk)) {
     walk.seek(0, begin);
     for (let i = begin; i < end; i++) {
-      const k = load<i32>(index + (<usize>walk.b << 2));
-      const from = x + (<usize>(walk.a + k * stride) << 2);
+      const k = load<i32>(index + ((<usize>walk.b) << 2));
+      const from = x + ((<usize>(walk.a + k * stride)) << 2);
       const isInside = <u32>k < <u32>size;
-      store<f32>(y.data + (<usize>i << 2), isInside ? load<f32>(from) : f32.NaN);
+      store<f32>(y.data + ((<usize>i) << 2), isInside ? load<f32>(from) : f32.NaN);
       walk.next(0);
     }
     return;
@@ -72,10 +67,10 @@ export function gatherForward(y: Tensor, thread: i32, threads: i32): void {
   walk.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
-    const to = y.data + (<usize>i << 2);
-    const k = load<i32>(index + (<usize>walk.b << 2));
-    if (<u32>k < <u32>size) copyRow(to, x + (<usize>(walk.a + column + k * stride) << 2), n);
-    else for (let j = 0; j < n; j++) store<f32>(to + (<usize>j << 2), f32.NaN);
+    const to = y.data + ((<usize>i) << 2);
+    const k = load<i32>(index + ((<usize>walk.b) << 2));
+    if (<u32>k < <u32>size) copyRow(to, x + ((<usize>(walk.a + column + k * stride)) << 2), n);
+    else for (let j = 0; j < n; j++) store<f32>(to + ((<usize>j) << 2), f32.NaN);
     i += n;
     column = 0;
     walk.next(1);
@@ -100,10 +95,10 @@ export function gatherBackward(y: Tensor, thread: i32, threads: i32): void {
   const width = outer ? walk.width() : 1;
   walk.seek(outer, 0);
   for (let at = 0; at < y.size; at += width) {
-    const k = load<i32>(index + (<usize>walk.b << 2));
+    const k = load<i32>(index + ((<usize>walk.b) << 2));
     if (<u32>(k - first) < <u32>mine) {
-      const to = dx + (<usize>(walk.a + k * stride) << 2);
-      addRow(to, y.grad + (<usize>at << 2), width);
+      const to = dx + ((<usize>(walk.a + k * stride)) << 2);
+      addRow(to, y.grad + ((<usize>at) << 2), width);
       addWork(thread, width);
     }
     walk.next(outer);

@@ -22,7 +22,7 @@ class Row {
     x: usize,
     n: i32,
   ): void {
-    const end = dst + (<usize>n << 2);
+    const end = dst + ((<usize>n) << 2);
     for (; dst + 64 <= end; dst += 64) {
       const t0 = Terms.four(kind, g, y, o, x, 0);
       const t1 = Terms.four(kind, g, y, o, x, 16);
@@ -111,17 +111,17 @@ export function map(
   walk.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
-    const to = dst + (<usize>i << 2);
-    let gAt = g + (<usize>(walk.a + column * gStep) << 2);
+    const to = dst + ((<usize>i) << 2);
+    let gAt = g + ((<usize>(walk.a + column * gStep)) << 2);
     let yAt = y + (gAt - g);
-    let oAt = o + (<usize>(walk.b + column * oStep) << 2);
+    let oAt = o + ((<usize>(walk.b + column * oStep)) << 2);
     if (gStep == 0) {
       gAt = walk.repeat(0, gAt);
       yAt = walk.repeat(1, yAt);
     }
     if (oStep == 0) oAt = walk.repeat(2, oAt);
     if (stores) storeRow(kind, gStep, oStep, to, gAt, oAt, n);
-    else addRow(kind, gStep, oStep, to, gAt, yAt, oAt, x + (<usize>i << 2), n);
+    else addRow(kind, gStep, oStep, to, gAt, yAt, oAt, x + ((<usize>i) << 2), n);
     i += n;
     column = 0;
     walk.next(1);

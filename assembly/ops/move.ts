@@ -6,17 +6,17 @@ const LONG: i32 = 64;
 /** dst [n] = src [n]. */
 export function copyRow(dst: usize, src: usize, n: i32): void {
   if (n >= LONG) {
-    memory.copy(dst, src, <usize>n << 2);
+    memory.copy(dst, src, (<usize>n) << 2);
     return;
   }
-  const end = dst + (<usize>n << 2);
+  const end = dst + ((<usize>n) << 2);
   for (; dst + 16 <= end; dst += 16, src += 16) v128.store(dst, v128.load(src));
   for (; dst < end; dst += 4, src += 4) store<f32>(dst, load<f32>(src));
 }
 
 /** dst [n] += src [n]. */
 export function addRow(dst: usize, src: usize, n: i32): void {
-  const end = dst + (<usize>n << 2);
+  const end = dst + ((<usize>n) << 2);
   for (; dst + 32 <= end; dst += 32, src += 32) {
     const t0 = f32x4.add(v128.load(dst), v128.load(src));
     const t1 = f32x4.add(v128.load(dst, 16), v128.load(src, 16));
@@ -27,8 +27,8 @@ export function addRow(dst: usize, src: usize, n: i32): void {
 }
 
 /**
- * Elements begin … end − 1 of a block [rows, width], counted row by row: copied, or added when `adds`. Neighbouring
- * rows are `dstStride` and `srcStride` elements apart.
+ * Elements begin … end − 1 of a block [rows, width], counted row by row: copied, or added when `adds`.
+ * Neighbouring rows are `dstStride` and `srcStride` elements apart.
  */
 export function moveBlock(
   adds: bool,
@@ -45,8 +45,8 @@ export function moveBlock(
   let column = begin - row * width;
   for (let i = begin; i < end; row++) {
     const n = min(end - i, width - column);
-    const to = dst + (<usize>(row * dstStride + column) << 2);
-    const from = src + (<usize>(row * srcStride + column) << 2);
+    const to = dst + ((<usize>(row * dstStride + column)) << 2);
+    const from = src + ((<usize>(row * srcStride + column)) << 2);
     if (adds) addRow(to, from, n);
     else copyRow(to, from, n);
     i += n;

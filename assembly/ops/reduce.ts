@@ -6,8 +6,7 @@
 //   max   dx = g / n at each of the n elements that equal y, 0 elsewhere; n is saved. NaN wins
 // A maximum of no elements is refused by the front end; an empty sum is 0 and its mean NaN.
 
-import { Job } from "../job";
-import { INFINITE, SIGN } from "../constants";
+import { INFINITE } from "../constants";
 import { Op } from "../op";
 import { addWork } from "../parallel";
 import { dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
@@ -16,15 +15,11 @@ import { fold, foldGroup } from "./fold";
 import { map } from "./map";
 import { Term } from "./term";
 
-export function reduceScratch(y: Tensor, job: Job, threads: i32): usize {
-  return Walk.scratch(threads);
-}
-
 export function reduceSaved(y: Tensor): usize {
-  return y.op == Op.Max ? <usize>y.size << 2 : 0;
+  return y.op == Op.Max ? (<usize>y.size) << 2 : 0;
 }
 
-export function reduceNanoseconds(y: Tensor, job: Job): f64 {
+export function reduceNanoseconds(y: Tensor): f64 {
   return <f64>source(y, 0).size * 0.3;
 }
 
@@ -69,11 +64,11 @@ export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
   }
   if (isMax && requiresGrad(y)) {
     fillSlice(y.saved, begin, end, 0);
-    fold(Term.Equal, rows, y.saved, x.data, 0, 0, 0, kept, folded, begin, end);
+    fold(Term.Equal, rows, y.saved, x.data, 0, 0, y.data, kept, folded, begin, end);
   }
   if (y.op == Op.Mean) {
     for (let i = begin; i < end; i++) {
-      const at = y.data + (<usize>i << 2);
+      const at = y.data + ((<usize>i) << 2);
       store<f32>(at, load<f32>(at) / y.f0);
     }
   }
@@ -81,7 +76,7 @@ export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
 }
 
 function fillSlice(data: usize, begin: i32, end: i32, value: f32): void {
-  for (let i = begin; i < end; i++) store<f32>(data + (<usize>i << 2), value);
+  for (let i = begin; i < end; i++) store<f32>(data + ((<usize>i) << 2), value);
 }
 
 export function reduceBackward(y: Tensor, thread: i32, threads: i32): void {

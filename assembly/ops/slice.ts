@@ -25,7 +25,7 @@ export function sliceForward(y: Tensor, thread: i32, threads: i32): void {
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
   const width = rowLength(y, y.i0);
-  const start = <usize>(y.i1 * rowLength(y, y.i0 + 1)) << 2;
+  const start = (<usize>(y.i1 * rowLength(y, y.i0 + 1))) << 2;
   moveBlock(false, y.data, width, x.data + start, rowLength(x, y.i0), width, begin, end);
   addWork(thread, end - begin);
 }
@@ -37,7 +37,7 @@ export function sliceBackward(y: Tensor, thread: i32, threads: i32): void {
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
   const width = rowLength(y, y.i0);
-  const start = <usize>(y.i1 * rowLength(y, y.i0 + 1)) << 2;
+  const start = (<usize>(y.i1 * rowLength(y, y.i0 + 1))) << 2;
   moveBlock(true, dx + start, rowLength(x, y.i0), y.grad, width, width, begin, end);
   addWork(thread, end - begin);
 }
@@ -51,7 +51,7 @@ export function concatForward(y: Tensor, thread: i32, threads: i32): void {
     const end = Share.end(x.size, 16, thread, threads);
     const width = rowLength(x, y.i0);
     moveBlock(false, at, stride, x.data, width, width, begin, end);
-    at += <usize>width << 2;
+    at += (<usize>width) << 2;
     addWork(thread, end - begin);
   }
 }
@@ -69,6 +69,6 @@ export function concatBackward(y: Tensor, thread: i32, threads: i32): void {
       moveBlock(true, dx, width, at, stride, width, begin, end);
       addWork(thread, end - begin);
     }
-    at += <usize>width << 2;
+    at += (<usize>width) << 2;
   }
 }

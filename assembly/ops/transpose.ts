@@ -1,18 +1,13 @@
-// y = x with its axes in another order: axis k of y is axis i_k of x (attributes i0 … i5). dx is g with the axes put
-// back, the same loop with the roles exchanged.
+// y = x with its axes in another order: axis k of y is axis i_k of x (attributes i0 … i5).
+// dx is g with the axes put back, the same loop with the roles exchanged.
 //
 // Axes that stay neighbours are joined first. If the innermost axis of both is then the same, rows are moved; if
 // not, it is a batch of matrices, transposed in registers 4×4 at a time.
 
-import { Job } from "../job";
 import { addWork } from "../parallel";
 import { attribute, dim, gradient, Share, source, Tensor } from "../tensor";
 import { Axis, Walk } from "../walk";
 import { addRow, copyRow } from "./move";
-
-export function transposeScratch(y: Tensor, job: Job, threads: i32): usize {
-  return Walk.scratch(threads);
-}
 
 export function transposeForward(y: Tensor, thread: i32, threads: i32): void {
   const x = source(y, 0);
@@ -78,9 +73,9 @@ function moveRows(
   walk.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
-    const from = src + (<usize>(walk.a + column) << 2);
-    if (adds) addRow(dst + (<usize>i << 2), from, n);
-    else copyRow(dst + (<usize>i << 2), from, n);
+    const from = src + ((<usize>(walk.a + column)) << 2);
+    if (adds) addRow(dst + ((<usize>i) << 2), from, n);
+    else copyRow(dst + ((<usize>i) << 2), from, n);
     i += n;
     column = 0;
     walk.next(1);
@@ -113,8 +108,8 @@ function moveMatrices(
   walk.seek(2, matrix);
   for (let i = begin; i < end; ) {
     const n = min(end - i, rows - row);
-    const to = dst + (<usize>(walk.c + row * dstStride) << 2);
-    const from = src + (<usize>(walk.a + row) << 2);
+    const to = dst + ((<usize>(walk.c + row * dstStride)) << 2);
+    const from = src + ((<usize>(walk.a + row)) << 2);
     if (adds) Matrix.move(true, to, dstStride, from, srcStride, n, columns);
     else Matrix.move(false, to, dstStride, from, srcStride, n, columns);
     i += n;
@@ -155,8 +150,8 @@ class Matrix {
       const bottom = min(top + 16, wideRows);
       for (let j = 0; j < wideColumns; j += 4) {
         for (let i = top; i < bottom; i += 4) {
-          const to = dst + (<usize>(i * dstStride + j) << 2);
-          Matrix.tile(adds, to, dstStride, src + (<usize>(j * srcStride + i) << 2), srcStride);
+          const to = dst + ((<usize>(i * dstStride + j)) << 2);
+          Matrix.tile(adds, to, dstStride, src + ((<usize>(j * srcStride + i)) << 2), srcStride);
         }
       }
     }
@@ -167,7 +162,7 @@ class Matrix {
   // @ts-ignore: decorator
   @inline
   static tile(adds: bool, dst: usize, dstStride: i32, src: usize, srcStride: i32): void {
-    const down = <usize>srcStride << 2;
+    const down = (<usize>srcStride) << 2;
     const r0 = v128.load(src);
     const r1 = v128.load(src + down);
     const r2 = v128.load(src + 2 * down);
@@ -176,7 +171,7 @@ class Matrix {
     const low23 = v128.shuffle<f32>(r2, r3, 0, 4, 1, 5);
     const high01 = v128.shuffle<f32>(r0, r1, 2, 6, 3, 7);
     const high23 = v128.shuffle<f32>(r2, r3, 2, 6, 3, 7);
-    const to = <usize>dstStride << 2;
+    const to = (<usize>dstStride) << 2;
     Matrix.put(adds, dst, v128.shuffle<i64>(low01, low23, 0, 2));
     Matrix.put(adds, dst + to, v128.shuffle<i64>(low01, low23, 1, 3));
     Matrix.put(adds, dst + 2 * to, v128.shuffle<i64>(high01, high23, 0, 2));
@@ -205,8 +200,8 @@ class Matrix {
   ): void {
     for (let i = top; i < bottom; i++) {
       for (let j = left; j < right; j++) {
-        const to = dst + (<usize>(i * dstStride + j) << 2);
-        const value = load<f32>(src + (<usize>(j * srcStride + i) << 2));
+        const to = dst + ((<usize>(i * dstStride + j)) << 2);
+        const value = load<f32>(src + ((<usize>(j * srcStride + i)) << 2));
         store<f32>(to, adds ? load<f32>(to) + value : value);
       }
     }
