@@ -5,6 +5,7 @@ import { writeDirectory } from "../core/directory-writer.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
 import type { ModelConfig } from "../nn/config.ts";
+import type { Initializer } from "../nn/init.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type FileLocation, type FileSource, openSource, readRequired } from "./directory.ts";
@@ -65,13 +66,13 @@ export async function loadModel(
   const file = `${source.name}/config.json`;
   const parsed = parseModelConfig(await readRequired(source, "config.json"), file);
   const { tensors } = await readWeights(source);
-  const origin = {
+  return buildModel(parsed.config, tensors, {
     name: options.name ?? nameOf(location, source, parsed.fields),
     fields: parsed.fields,
     companions: await readCompanions(source),
     warnings: parsed.warnings,
-  };
-  return buildModel(parsed.config, tensors, origin, `The weights in ${source.name}`);
+    file: source.name,
+  });
 }
 
 /** The place that a model came from; bytes come from nowhere, but their config may say what the model is called. */
@@ -98,26 +99,24 @@ async function readCompanions(source: FileSource): Promise<Map<string, Uint8Arra
 
 /**
  * Makes a model of stored tensors, after checking that they are exactly the parameters of the config.
- * @param file how errors call the tensors
+ * @param file how errors call the place of the tensors
+ * @throws FormatError that lists every tensor that does not fit; nothing is kept then
  */
 export function buildModel(
   config: ModelConfig,
   tensors: ReadonlyMap<string, StoredTensor>,
-  origin: ModelOrigin,
-  file: string,
+  { file = "The tensors", ...origin }: Partial<ModelOrigin> & { readonly file?: string } = {},
 ): PretrainedModel {
-  const { init, warnings } = matchModelTensors(config, tensors, file);
+  const matched = matchModelTensors(config, tensors, file);
   const made: Tensor[] = [];
+  const init: Initializer = (shape, role) => {
+    const parameter = matched.init(shape, role);
+    made.push(parameter);
+    return parameter;
+  };
   try {
-    return new PretrainedModel(
-      config,
-      (shape, role) => {
-        const parameter = init(shape, role);
-        made.push(parameter);
-        return parameter;
-      },
-      { ...origin, warnings: [...origin.warnings, ...warnings] },
-    );
+    const warnings = [...(origin.warnings ?? []), ...matched.warnings];
+    return new PretrainedModel(config, init, { ...origin, warnings });
   } catch (error) {
     for (const parameter of made) parameter.dispose();
     throw error;
@@ -147,7 +146,7 @@ export function modelFiles(
   const config = untied ? { ...model.config, tieWordEmbeddings: false } : model.config;
   const origin = model instanceof PretrainedModel ? model : null;
   const text = formatModelConfig(config, {
-    ...(origin === null ? {} : { fields: origin.fields }),
+    ...(origin?.fields ? { fields: origin.fields } : {}),
     dtype: STORED_TYPES[dtype],
   });
   return new Map<string, Uint8Array>([

@@ -18,8 +18,8 @@ export const COMPANIONS: readonly string[] = [
 /** Where a model came from, kept for writing it back. */
 export interface ModelOrigin {
   readonly name: string;
-  /** The object of config.json. */
-  readonly fields: JsonObject;
+  /** The object of config.json, if there was one. */
+  readonly fields: JsonObject | null;
   /** The files beside config and weights. */
   readonly companions: ReadonlyMap<string, Uint8Array>;
   readonly warnings: readonly string[];
@@ -29,23 +29,23 @@ export interface ModelOrigin {
 export class PretrainedModel extends Transformer {
   /** How the model is called in saved adapters; empty when nothing says so. */
   readonly name: string;
-  /** config.json as it was read. */
-  readonly fields: JsonObject;
+  /** config.json as it was read, if there was one. */
+  readonly fields: JsonObject | null;
   /** The files beside config and weights, by name. */
   readonly companions: ReadonlyMap<string, Uint8Array>;
   /** Remarks on what was ignored. */
   readonly warnings: readonly string[];
   readonly #tokenizer: Tokenizer | LowrankError;
 
-  constructor(config: ModelConfig, init: Initializer, origin: ModelOrigin) {
+  constructor(config: ModelConfig, init: Initializer, origin: Partial<ModelOrigin> = {}) {
     super(config, init);
-    this.name = origin.name;
-    this.fields = origin.fields;
-    this.companions = origin.companions;
-    this.#tokenizer = readTokenizer(origin, config.vocabSize);
+    this.name = origin.name ?? "";
+    this.fields = origin.fields ?? null;
+    this.companions = origin.companions ?? new Map();
+    this.#tokenizer = readTokenizer(this.companions, config.vocabSize);
     const unusable = this.#tokenizer instanceof FormatError;
     const remark = unusable ? [`${this.#tokenizer.message} The model takes token ids alone.`] : [];
-    this.warnings = [...origin.warnings, ...remark];
+    this.warnings = [...(origin.warnings ?? []), ...remark];
   }
 
   /**
@@ -59,8 +59,11 @@ export class PretrainedModel extends Transformer {
 }
 
 /** The tokenizer, or the error that using it shall throw: token ids work without one. */
-function readTokenizer(origin: ModelOrigin, vocabSize: number): Tokenizer | LowrankError {
-  const bytes = origin.companions.get("tokenizer.json");
+function readTokenizer(
+  companions: ReadonlyMap<string, Uint8Array>,
+  vocabSize: number,
+): Tokenizer | LowrankError {
+  const bytes = companions.get("tokenizer.json");
   if (bytes === undefined) {
     return new UsageError(
       "This model came without a tokenizer.json, so it knows token ids but no text. Put the tokenizer.json " +
@@ -68,7 +71,7 @@ function readTokenizer(origin: ModelOrigin, vocabSize: number): Tokenizer | Lowr
     );
   }
   try {
-    const tokenizer = readTokenizerJson(bytes, documentTokens(origin.companions));
+    const tokenizer = readTokenizerJson(bytes, documentTokens(companions));
     if (tokenizer.vocabSize <= vocabSize) return tokenizer;
     return new FormatError(
       `tokenizer.json has token ids up to ${tokenizer.vocabSize - 1}, but the model has ${vocabSize} ` +
