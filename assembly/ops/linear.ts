@@ -4,7 +4,8 @@
 // Backward, with dt = s·dY·B [M, r]:
 //   dB = dYᵀ·t     dA = dtᵀ·drop(x)     dX = dY·W + mask∘(dt·A)/(1−p)     dW = dYᵀ·x     db = Σ rows of dY
 // Only what a source asks for is computed: a frozen W has no dW. Without dropout both terms of dX are one fused
-// product. Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
+// product. Products of different shapes divide the scratch among the threads differently: a barrier parts them.
+// Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
 //
 // Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
 
@@ -187,11 +188,13 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
     }
     if (db != 0) {
       gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), scratch, thread, threads);
+      barrier(thread, threads);
       products += 1;
     }
     if (da != 0) {
       const input = drops ? dropped : x.data;
       gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), scratch, thread, threads);
+      barrier(thread, threads);
       products += 1;
     }
     if (dx != 0) {
@@ -209,6 +212,7 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
     inputGradient(y, dx, 0, 0, 0, thread, threads);
   }
   if (dw != 0) {
+    barrier(thread, threads);
     gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), scratch, thread, threads);
   }
   if (y.i0 != 0) biasGradient(source(y, 2), g, m, n, thread, threads);

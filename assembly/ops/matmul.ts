@@ -3,13 +3,14 @@
 //
 // Three ways, chosen by shape alone: b has one batch (then the rows of all batches of a are one product), a and b
 // advance evenly (batched), or any other broadcast, batch by batch. In the last, every product of a given size is
-// split among the threads alike, so that a gradient summed over batches has one writer for each element.
+// split among the threads alike, so that a gradient summed over batches has one writer for each element. Products of
+// different shapes divide the scratch differently: a barrier parts da from db.
 
 import { batched, batchedScratch } from "../gemm/batched";
 import { gemm, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
-import { addWork } from "../parallel";
+import { addWork, barrier } from "../parallel";
 import { state } from "../state";
 import { dim, gradient, source, Tensor } from "../tensor";
 
@@ -120,6 +121,7 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const db = gradient(b);
   if (flat(y)) {
     if (da != 0) gemm(count * m, k, n, g, A_ROWS, n, b.data, B_COLS, n, da, k, true, scratch, thread, threads);
+    barrier(thread, threads);
     if (db != 0) gemm(k, n, count * m, a.data, A_COLS, k, g, B_ROWS, n, db, n, true, scratch, thread, threads);
     return;
   }
@@ -131,23 +133,26 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
       count, m, k, n, g, A_ROWS, n, m * n, b.data, B_COLS, n, bStep, da, k, aStep, true,
       scratch, thread, threads,
     );
+  } else if (da != 0) {
+    for (let i = 0; i < count; i++) {
+      const gi = g + ((<usize>i * <usize>(m * n)) << 2);
+      const bi = b.data + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
+      const di = da + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
+      gemm(m, k, n, gi, A_ROWS, n, bi, B_COLS, n, di, k, true, scratch, thread, threads);
+    }
   }
+  barrier(thread, threads);
   if (db != 0 && together) {
     batched(
       count, k, n, m, a.data, A_COLS, k, aStep, g, B_ROWS, n, m * n, db, n, bStep, true,
       scratch, thread, threads,
     );
-  }
-  if (together) return;
-  for (let i = 0; i < count; i++) {
-    const gi = g + ((<usize>i * <usize>(m * n)) << 2);
-    const aOffset = (<usize>batchOf(y, a, i) * <usize>(m * k)) << 2;
-    const bOffset = (<usize>batchOf(y, b, i) * <usize>(k * n)) << 2;
-    if (da != 0) {
-      gemm(m, k, n, gi, A_ROWS, n, b.data + bOffset, B_COLS, n, da + aOffset, k, true, scratch, thread, threads);
-    }
-    if (db != 0) {
-      gemm(k, n, m, a.data + aOffset, A_COLS, k, gi, B_ROWS, n, db + bOffset, n, true, scratch, thread, threads);
+  } else if (db != 0) {
+    for (let i = 0; i < count; i++) {
+      const gi = g + ((<usize>i * <usize>(m * n)) << 2);
+      const ai = a.data + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
+      const di = db + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
+      gemm(k, n, m, ai, A_COLS, k, gi, B_ROWS, n, di, n, true, scratch, thread, threads);
     }
   }
 }

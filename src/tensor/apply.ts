@@ -25,7 +25,7 @@ export interface LeafOptions {
   readonly persistent?: boolean;
 }
 
-/** Ops that read a frozen weight's packed panels as they lie. */
+/** Ops that read a frozen weight's packed panels as they lie; the weight is their second source. */
 const READS_PANELS: ReadonlySet<number> = new Set([Op.Linear, Op.Embedding, Op.LinearCrossEntropy]);
 
 function countElements(shape: readonly number[]): number {
@@ -64,9 +64,9 @@ function start(
   const i32 = engine.i32;
   const base = record >>> 2;
   i32[base] = op;
-  i32[base + (Field.dtype >> 2)] = dtype === "int32" ? 1 : 0;
-  i32[base + (Field.rank >> 2)] = shape.length;
-  for (let i = 0; i < shape.length; i++) i32[base + (Field.dims >> 2) + i] = shape[i] ?? 0;
+  i32[base + (Field.dtype >>> 2)] = dtype === "int32" ? 1 : 0;
+  i32[base + (Field.rank >>> 2)] = shape.length;
+  for (let i = 0; i < shape.length; i++) i32[base + (Field.dims >>> 2) + i] = shape[i] ?? 0;
   return record;
 }
 
@@ -93,7 +93,9 @@ export function apply(
   attributes: Attributes = {},
 ): Tensor {
   const engine = sources[0]?.engine ?? current();
-  const dense = READS_PANELS.has(op) ? sources : sources.map((t) => (t.packed ? copyOf(t) : t));
+  const dense = sources.map((t, i) =>
+    t.packed && !(READS_PANELS.has(op) && i === 1) ? copyOf(t) : t,
+  );
   for (const source of dense) {
     if (source.engine !== engine) {
       throw new UsageError("The tensors belong to two engines; an op works within one.");
@@ -104,18 +106,16 @@ export function apply(
   const record = start(engine, op, shape, dtype, false);
   const i32 = engine.i32;
   const base = record >>> 2;
-  i32[base + (Field.sourceCount >> 2)] = addresses.length;
+  i32[base + (Field.sourceCount >>> 2)] = addresses.length;
   for (let i = 0; i < addresses.length; i++)
-    i32[base + (Field.sources >> 2) + i] = addresses[i] ?? 0;
+    i32[base + (Field.sources >>> 2) + i] = addresses[i] ?? 0;
   const { ints, floats } = attributes;
-  if (ints !== undefined) i32.set(ints, base + (Field.ints >> 2));
-  if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >> 2));
+  if (ints !== undefined) i32.set(ints, base + (Field.ints >>> 2));
+  if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >>> 2));
   const result = finish(engine, record, shape, dtype, false);
-  if (dense !== sources) {
-    dense.forEach((t, i) => {
-      if (t !== sources[i] && t.persistent) t.dispose();
-    });
-  }
+  dense.forEach((t, i) => {
+    if (t !== sources[i] && t.persistent) t.dispose();
+  });
   return result;
 }
 
@@ -133,11 +133,11 @@ export function leaf(
   }
   const record = start(engine, Op.Leaf, shape, dtype, persistent);
   if (options.requiresGrad) {
-    const flags = (record + Field.flags) >> 2;
+    const flags = (record + Field.flags) >>> 2;
     engine.i32[flags] = (engine.i32[flags] ?? 0) | Flag.RequiresGrad;
   }
   const made = finish(engine, record, shape, dtype, persistent);
-  const data = (engine.i32[(record + Field.data) >> 2] ?? 0) >>> 2;
+  const data = (engine.i32[(record + Field.data) >>> 2] ?? 0) >>> 2;
   const memory = dtype === "float32" ? engine.f32 : engine.i32;
   fill(memory.subarray(data, data + made.size));
   return made;

@@ -3,6 +3,7 @@
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
+import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
@@ -26,6 +27,19 @@ function broadcastBatches(a: Tensor, b: Tensor): number[] {
   });
 }
 
+/** A vector on either side becomes a matrix, and its axis goes again. */
+function throughMatrices(a: Tensor, b: Tensor): Tensor {
+  return composed(() => {
+    const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
+    const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
+    const product = matmul(left, right);
+    const shape = product.shape.slice();
+    if (b.rank === 1) shape.splice(-1, 1);
+    if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
+    return product.reshape(shape);
+  });
+}
+
 /**
  * a · b for a [..., M, K] and b [..., K, N]; leading axes broadcast. A vector counts as one row (a) or one column
  * (b), and its axis is dropped from the result, as in PyTorch.
@@ -36,16 +50,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     throw new ShapeError(`matmul needs float32 tensors, but got ${a.dtype} and ${b.dtype}.`);
   }
   if (a.rank === 0 || b.rank === 0) throw misfit(a, b, "a scalar has no axis to sum over");
-  if (a.rank === 1) {
-    const product = matmul(a.reshape([1, a.size]), b);
-    const shape = product.shape.slice();
-    shape.splice(b.rank === 1 ? 0 : -2, 1);
-    return product.reshape(shape);
-  }
-  if (b.rank === 1) {
-    const product = matmul(a, b.reshape([b.size, 1]));
-    return product.reshape(product.shape.slice(0, -1));
-  }
+  if (a.rank === 1 || b.rank === 1) return throughMatrices(a, b);
   const [m = 0, k = 0] = a.shape.slice(-2);
   const [k2 = 0, n = 0] = b.shape.slice(-2);
   if (k !== k2) throw misfit(a, b, `the inner sizes ${k} and ${k2} differ`);

@@ -46,9 +46,12 @@ export function rope(x: Tensor, table: Tensor, positions: Tensor, style: RopeSty
   const [count = 0, half, two] = table.shape;
   const fits =
     x.rank === 4 &&
-    table.rank === 3 && half !== undefined && 2 * half === d &&
+    table.rank === 3 &&
+    half !== undefined &&
+    2 * half === d &&
     two === 2 &&
-    positions.rank === 2 && positions.shape[0] === b &&
+    positions.rank === 2 &&
+    positions.shape[0] === b &&
     positions.shape[1] === t;
   if (!fits) {
     throw new ShapeError(

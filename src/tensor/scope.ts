@@ -88,6 +88,14 @@ export function scope<T>(fn: () => T): T {
   return copies.size === 0 ? result : (replaceTensors(result, copies) as T);
 }
 
+/**
+ * Runs a function that is made of several ops: outside of scopes, where each op's result lives until disposed, what
+ * lies between its ops is freed; inside, the ops are recorded as they are.
+ */
+export function composed<T>(fn: () => T): T {
+  return current().scopes.length === 0 ? scope(fn) : fn();
+}
+
 /** Runs `fn` without recording gradients: nothing made inside requires one. */
 export function noGrad<T>(fn: () => T): T {
   const engine = current();

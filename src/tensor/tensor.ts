@@ -67,7 +67,7 @@ export class Tensor {
 
   /** Number of elements. */
   get size(): number {
-    return this.engine.i32[(this.address + Field.size) >> 2] ?? 0;
+    return this.engine.i32[(this.address + Field.size) >>> 2] ?? 0;
   }
 
   /** True outside of scopes and for parameters: the tensor lives until `dispose()`. */
@@ -102,17 +102,17 @@ export class Tensor {
     }
     if (value && this.packed) this.unpack();
     if (!value) this.engine.wasm.dropGradient(this.address);
-    const flags = (this.address + Field.flags) >> 2;
+    const flags = (this.address + Field.flags) >>> 2;
     const i32 = this.engine.i32;
     i32[flags] = (i32[flags] ?? 0) ^ Flag.RequiresGrad;
   }
 
   #hasFlag(flag: number): boolean {
-    return ((this.engine.i32[(this.address + Field.flags) >> 2] ?? 0) & flag) !== 0;
+    return ((this.engine.i32[(this.address + Field.flags) >>> 2] ?? 0) & flag) !== 0;
   }
 
   #field(offset: number): number {
-    return (this.engine.i32[(this.address + offset) >> 2] ?? 0) >>> 0;
+    return (this.engine.i32[(this.address + offset) >>> 2] ?? 0) >>> 0;
   }
 
   #view(address: number): Values {
@@ -155,7 +155,7 @@ export class Tensor {
   /** A copy of the gradient, row-major, or null when there is none. */
   get grad(): Float32Array | null {
     const root = this.#field(Field.root);
-    const address = (this.engine.i32[(root + Field.grad) >> 2] ?? 0) >>> 0;
+    const address = (this.engine.i32[(root + Field.grad) >>> 2] ?? 0) >>> 0;
     if (address === 0) return null;
     return this.engine.f32.slice(address >>> 2, (address >>> 2) + this.size);
   }
