@@ -1,0 +1,86 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { FormatError, LowrankError, UsageError } from "../../src/core/error.ts";
+import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
+import { readTokenizerJson } from "../../src/data/readTokenizerJson.ts";
+import { textDataset } from "../../src/data/textDataset.ts";
+import { type LoadTextOptions, loadText } from "../../src/io/text.ts";
+import { failure } from "./peft-fixture.ts";
+
+const read = (path: string) =>
+  new Uint8Array(readFileSync(new URL(`../../../${path}`, import.meta.url)));
+const tokenizer = readTokenizerJson(read("test/fixtures/tokenizer.json"));
+const model = { tokenizer, config: { maxPositions: 64 } };
+const sizes = { batchSize: 2, blockSize: 16, seed: 3 };
+
+const root = mkdtempSync(join(tmpdir(), "text-"));
+test.after(() => rmSync(root, { recursive: true }));
+function file(name: string, content: string | Uint8Array): string {
+  const path = join(root, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const plain = "The quick brown fox jumps over the lazy dog.\n".repeat(40);
+const lines = ["one and one", "two and two", "three and three"]
+  .map((text) => JSON.stringify({ text }))
+  .join("\n");
+
+test("without path and text, the bundled text is read", async () => {
+  const data = await loadText(model, sizes);
+  const expected = textDataset(tokenizer, read("data/king-james.txt"), sizes);
+  assert.equal(data.summary, expected.summary);
+  assert.equal(data.batchAt(5), expected.batchAt(5));
+});
+
+test("a file, a string and bytes give the same batches", async () => {
+  const expected = textDataset(tokenizer, plain, sizes).batchAt(1);
+  const bytes = new TextEncoder().encode(plain);
+  for (const from of [{ path: file("fox.txt", plain) }, { text: plain }, { text: bytes }]) {
+    assert.equal((await loadText(model, { ...from, ...sizes })).batchAt(1), expected);
+  }
+});
+
+test("a file that ends with .jsonl is read line by line", async () => {
+  const options = { ...sizes, validation: 0.4 };
+  const data = await loadText(model, { path: file("lines.jsonl", lines), ...options });
+  assert.equal(data.batchAt(0), jsonlDataset(tokenizer, lines, options).batchAt(0));
+  assert.is(data.summary.documents, 3);
+});
+
+test("what is wrong with a file is said with its name", async () => {
+  const cases: readonly (readonly [string, string | Uint8Array, RegExp])[] = [
+    ["empty.txt", "", /is empty/],
+    ["short.txt", "short", /too short/],
+    ["latin1.txt", Uint8Array.of(...new TextEncoder().encode(plain), 0xff), /UTF-8/],
+    ["broken.jsonl", `${lines}\n{"text": "no end`, /4/],
+  ];
+  for (const [name, content, reason] of cases) {
+    const path = file(name, content);
+    const error = await failure(() => loadText(model, { path, ...sizes }));
+    assert.instance(error, FormatError);
+    assert.match(error.message, name);
+    assert.match(error.message.replaceAll(path, ""), reason);
+  }
+  const path = join(root, "none.txt");
+  const missing = await failure(() => loadText(model, { path, ...sizes }));
+  assert.instance(missing, LowrankError);
+  assert.match(missing.message, /none\.txt": there is no such file/);
+});
+
+test("a block longer than the model's positions and two sources at once are refused", async () => {
+  const wrong: readonly (readonly [LoadTextOptions, RegExp])[] = [
+    [{ ...sizes, blockSize: 65 }, /blockSize is 65, but the model has 64 positions/],
+    [{ ...sizes, path: "a.txt", text: plain }, /Both path and text/],
+  ];
+  for (const [options, reason] of wrong) {
+    const error = await failure(() => loadText(model, options));
+    assert.instance(error, UsageError);
+    assert.match(error.message, reason);
+  }
+});
+
+test.run();
