@@ -149,6 +149,14 @@ test("a saved config names the targets, the base model, and whether its weights 
   assert.is(pattern["target_modules"], ".*layers\\.1.*[qk]_proj");
 });
 
+test("an adapter that says which base it is for goes on saying so", async () => {
+  const model = await base("llama");
+  const adapter = await loadAdapter(model, withConfig({ base_model_name_or_path: "org/base" }));
+  const saved = configOf(adapterFiles(adapter).get(CONFIG)!);
+  assert.is(saved["base_model_name_or_path"], "org/base");
+  model.dispose();
+});
+
 test("metadata is kept in the header of the weights, beside PEFT's own", async () => {
   const model = await base("llama");
   const adapter = injectLora(model);

@@ -8,7 +8,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { injectLora } from "../../src/adapters/inject.ts";
 import { current, init } from "../../src/core/engine.ts";
-import { FormatError, LowrankError, UsageError } from "../../src/core/error.ts";
+import { FormatError, LowrankError, MemoryError, UsageError } from "../../src/core/error.ts";
 import { parseJsonObject } from "../../src/io/json.ts";
 import { loadModel, modelFiles, saveModel } from "../../src/io/model.ts";
 import { openPackaged } from "../../src/io/packaged.ts";
@@ -367,6 +367,19 @@ test("the tokenizer's begin and end tokens are those of tokenizer_config.json", 
   const silent = await load({});
   assert.equal([silent.bosTokenId, silent.eosTokenId], [599, 599]);
   model.dispose();
+});
+
+test("memory that runs out while a model loads is given back", async () => {
+  const sizes = { ...small, vocabSize: 131_072, tieWordEmbeddings: false };
+  const model = new Transformer(sizes, normalInitializer(1));
+  const files = modelFiles(model);
+  model.dispose();
+  // The embedding and the head take 4 MiB each: all but the head, which comes last, finds a place.
+  await init({ deterministic: true, threads: 1, maximumMemory: 6 * 2 ** 20 });
+  assert.instance(await failure(() => loadModel(files)), MemoryError);
+  assert.is(persistentBytes(), 0);
+  (await loadModel(fixturePath("llama", "base"))).dispose();
+  await init({ deterministic: true, threads: 1 });
 });
 
 test("a model with merged adapters is saved as the merged model, without adapter tensors", async () => {
