@@ -1,0 +1,217 @@
+// `lowrank eval`: how well a model, with or without an adapter, predicts a text.
+
+import { FormatError } from "../core/error.ts";
+import { readFile } from "../core/files.ts";
+import { makeBatch, type Row } from "../data/batch.ts";
+import { byteLength, encodeRecord, parseJsonl } from "../data/documents.ts";
+import { cutWhole, packDocuments } from "../data/packing.ts";
+import { decodeUtf8 } from "../data/utf8.ts";
+import { loadAdapter } from "../io/adapter.ts";
+import { loadModel } from "../io/model.ts";
+import { BUNDLED_TEXT, openPackaged } from "../io/packaged.ts";
+import type { PretrainedModel } from "../io/pretrained.ts";
+import { loadText } from "../io/text.ts";
+import type { TokenBatch } from "../nn/batch.ts";
+import { bitsPerByte, evaluate } from "../train/evaluate.ts";
+import type { Arguments } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { RUN, VALIDATION } from "./defaults.ts";
+import { duration, plural, whole } from "./format.ts";
+import { count, flag, type OptionsFor, real } from "./option.ts";
+import {
+  adapterOption,
+  dataOption,
+  engineOptions,
+  fitBlockSize,
+  jsonOption,
+  modelOption,
+  startEngine,
+} from "./session.ts";
+import {
+  type AdapterSummary,
+  adapterText,
+  type EngineSummary,
+  engineText,
+  type ModelSummary,
+  modelText,
+  row,
+  summarizeAdapter,
+  summarizeModel,
+} from "./summary.ts";
+import type { Terminal } from "./terminal.ts";
+
+interface EvalValues {
+  readonly model: string | undefined;
+  readonly adapter: string | undefined;
+  readonly data: string | undefined;
+  readonly all: boolean;
+  readonly validation: number;
+  readonly batchSize: number;
+  readonly blockSize: number | undefined;
+  readonly threads: number | undefined;
+  readonly deterministic: boolean;
+  readonly json: boolean;
+}
+
+const options: OptionsFor<EvalValues> = {
+  model: modelOption,
+  adapter: adapterOption,
+  data: dataOption,
+  all: flag("take the whole text, not only the part that train holds out"),
+  validation: real(
+    VALIDATION,
+    { above: 0, below: 1 },
+    "the part that is held out; the same value gives the part that train held out",
+  ),
+  batchSize: count(RUN.batchSize, { least: 1 }, "rows in a batch"),
+  blockSize: count(
+    undefined,
+    { least: 1, shown: `${RUN.blockSize}, or what the model takes` },
+    "tokens in a row; more give each token more context",
+  ),
+  ...engineOptions,
+  json: jsonOption,
+};
+
+export const evalCommand: Command = defineCommand({
+  name: "eval",
+  summary: "measure the loss on a text, with or without an adapter",
+  description:
+    "Prints loss in nats a token, perplexity, bits per byte and speed, on the part of the text that train holds out, " +
+    "or with --all on all of it. Bits per byte compare models with different tokenizers.",
+  examples: [
+    ["", "the embedded model on the held-out part of the bundled text"],
+    ["--adapter lowrank-out/adapter", "the same with an adapter"],
+    ["--data other.txt --all --json", "every token of a file, for a program"],
+  ],
+  options,
+  run,
+});
+
+/** What is predicted. */
+interface Part {
+  readonly name: string;
+  readonly batches: Iterable<TokenBatch>;
+  /** Bytes that the predicted tokens spell. */
+  readonly bytes: number;
+}
+
+interface Evaluation {
+  readonly event: "evaluation";
+  readonly model: ModelSummary;
+  readonly adapter: AdapterSummary | null;
+  readonly engine: EngineSummary;
+  readonly text: string;
+  readonly loss: number;
+  readonly perplexity: number;
+  readonly bitsPerByte: number;
+  readonly tokens: number;
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly tokensPerSecond: number;
+}
+
+async function run(
+  { values }: Arguments<OptionsFor<EvalValues>>,
+  terminal: Terminal,
+): Promise<number> {
+  const engine = await startEngine(values);
+  const model = await loadModel(values.model);
+  const summary = summarizeModel(model);
+  const adapter = values.adapter === undefined ? null : await loadAdapter(model, values.adapter);
+  for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {
+    if (values.json) terminal.line(JSON.stringify({ event: "warning", message }));
+    else terminal.note(message);
+  }
+  if (adapter === null) model.freeze();
+  const part = values.all ? await wholeText(model, values) : await heldOut(model, values);
+  const before = performance.now();
+  const { loss, perplexity, tokens } = evaluate(model, part.batches);
+  const seconds = (performance.now() - before) / 1000;
+  const result: Evaluation = {
+    event: "evaluation",
+    model: summary,
+    adapter: adapter === null ? null : summarizeAdapter(adapter),
+    engine: { build: engine.build, threads: engine.threads },
+    text: part.name,
+    loss,
+    perplexity,
+    bitsPerByte: bitsPerByte({ loss, perplexity, tokens }, part.bytes),
+    tokens,
+    bytes: part.bytes,
+    seconds,
+    tokensPerSecond: tokens / seconds,
+  };
+  if (values.json) terminal.line(JSON.stringify(result));
+  else print(result, terminal);
+  return 0;
+}
+
+function print(result: Evaluation, terminal: Terminal): void {
+  const say = (label: string, text: string) => row(terminal, label, text);
+  const { bold } = terminal.style;
+  say("Model", modelText(result.model));
+  if (result.adapter !== null) say("Adapter", adapterText(result.adapter));
+  say("Text", `${result.text}: ${plural(result.tokens, "token")}, ${plural(result.bytes, "byte")}`);
+  say("Engine", engineText(result.engine));
+  terminal.line();
+  say("Loss", `${bold(result.loss.toFixed(4))} nats a token`);
+  say("Perplexity", bold(result.perplexity.toPrecision(4)));
+  say("Bits", `${bold(result.bitsPerByte.toFixed(4))} per byte`);
+  say("Time", `${duration(result.seconds)}, ${whole(result.tokensPerSecond)} tokens per second`);
+}
+
+function nameOf(data: string | undefined): string {
+  return data ?? "the bundled text";
+}
+
+async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part> {
+  const { data: path, batchSize, validation } = values;
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config.maxPositions);
+  const data = await loadText(model, {
+    batchSize,
+    blockSize,
+    validation,
+    ...(path === undefined ? {} : { path }),
+  });
+  const name = `the held-out part of ${nameOf(path)}`;
+  return { name, batches: data.validationBatches(), bytes: data.summary.validationBytes };
+}
+
+/** Every token of a text but the first of each document, which nothing comes before. */
+async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Part> {
+  const { tokenizer, config } = model;
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions);
+  const name = nameOf(values.data);
+  const bytes = values.data === undefined ? await bundledText() : readFile(values.data);
+  const inRows = (rows: readonly Row[]) => batchesOf(rows, values.batchSize, blockSize);
+  if (values.data?.toLowerCase().endsWith(".jsonl")) {
+    const documents = parseJsonl(bytes, name).map((record) => encodeRecord(tokenizer, record));
+    const trainedBytes = documents.reduce((sum, document) => sum + document.trainedBytes, 0);
+    return { name, batches: inRows(packDocuments(documents, blockSize)), bytes: trainedBytes };
+  }
+  const text = decodeUtf8(bytes, name);
+  const tokens = Int32Array.from(tokenizer.encode(text));
+  if (tokens.length < 2) {
+    throw new FormatError(
+      `${name} is too short to evaluate: ${plural(tokens.length, "token")} found, at least 2 expected.`,
+    );
+  }
+  return { name, batches: inRows(cutWhole(tokens, blockSize)), bytes: byteLength(text) };
+}
+
+async function bundledText(): Promise<Uint8Array> {
+  const { directory, file } = BUNDLED_TEXT;
+  const source = await openPackaged(directory, file, "Name a text with --data FILE.");
+  return (await source.read(file)) ?? new Uint8Array(0);
+}
+
+function* batchesOf(
+  rows: readonly Row[],
+  batchSize: number,
+  blockSize: number,
+): Generator<TokenBatch> {
+  for (let i = 0; i < rows.length; i += batchSize) {
+    yield makeBatch(rows.slice(i, i + batchSize), blockSize);
+  }
+}

@@ -1,0 +1,37 @@
+// Rank and effective scale of every module that an adapter's file holds, without the model it was made for: the paths
+// are those of the tensors, the rank is a side of A.
+
+import { type LoraConfig, resolveLoraConfig } from "../adapters/config.ts";
+import { matchTargets } from "../adapters/target.ts";
+import type { TensorEntry } from "./tensorTable.ts";
+
+/** A module that the adapter changes. */
+export interface InspectedTarget {
+  readonly path: string;
+  readonly r: number;
+  readonly alpha: number;
+  readonly scale: number;
+}
+
+export function resolveTargets(
+  tensors: readonly TensorEntry[],
+  config: LoraConfig,
+): InspectedTarget[] {
+  const paths = new Set<string>();
+  for (const { name } of tensors) {
+    const path = /^(?:base_model\.model\.)?(.+)\.lora_[AB](?:\.[^.]+)?\.weight$/.exec(name)?.[1];
+    if (path !== undefined) paths.add(path);
+  }
+  if (paths.size === 0) return [];
+  // The file holds what was adapted: only ranks and alphas are left to find.
+  const all = resolveLoraConfig({
+    r: config.r,
+    loraAlpha: config.loraAlpha,
+    rankPattern: config.rankPattern,
+    alphaPattern: config.alphaPattern,
+    useRslora: config.useRslora,
+    targetModules: [...paths],
+  });
+  const modules = [...paths].map((path) => ({ path, kind: "linear" as const }));
+  return matchTargets(modules, all).targets;
+}

@@ -1,0 +1,199 @@
+// What a path holds: facts in words, and the same as data.
+
+import { FormatError, UsageError } from "../core/error.ts";
+import { kindOfPath, parentOf, readFile } from "../core/files.ts";
+import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
+import { parseModelConfig } from "../io/huggingface-config.ts";
+import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
+import { parsePeftConfig } from "../io/peft-config.ts";
+import { readSafetensors, type SafetensorsFile } from "../io/safetensors.ts";
+import { readWeights } from "../io/weights.ts";
+import { bytes, plural, whole } from "./format.ts";
+import { resolveTargets } from "./inspectedTargets.ts";
+import { headsText, lastName } from "./summary.ts";
+import { type TensorEntry, tensorEntries } from "./tensorTable.ts";
+
+/** What was found; `facts` are rows for readers. */
+export interface Inspection {
+  readonly kind: "model" | "adapter" | "safetensors" | "checkpoint";
+  readonly path: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly facts: readonly (readonly [string, string])[];
+  /** The config, as lowrank reads it; null for a file alone. */
+  readonly config: Readonly<Record<string, unknown>> | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: readonly TensorEntry[];
+  readonly warnings: readonly string[];
+}
+
+const STATE_MAGIC = "LOWRANK1";
+const STATE_HEADER = 16;
+
+/**
+ * Looks at a directory or a file; without a path at the embedded model.
+ * @throws UsageError for a place that holds nothing of the kind, FormatError for a file that breaks its rules
+ */
+export async function inspect(path: string | undefined): Promise<Inspection> {
+  if (path === undefined) {
+    return inspectModel(
+      await openPackaged(EMBEDDED_MODEL, "config.json", "Name a directory instead."),
+      EMBEDDED_MODEL,
+    );
+  }
+  const isUrl = /^https?:\/\//i.test(path);
+  const kind = isUrl ? "directory" : kindOfPath(path);
+  if (kind === null) throw new UsageError(`There is no file or directory ${JSON.stringify(path)}.`);
+  if (kind === "directory") return inspectDirectory(path);
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  if (name === "config.json" || name === "adapter_config.json")
+    return inspectDirectory(parentOf(path));
+  return inspectFile(path);
+}
+
+async function inspectDirectory(path: string): Promise<Inspection> {
+  const source = openSource(path);
+  if ((await source.read("adapter_config.json")) !== null) return inspectAdapter(source, path);
+  if ((await source.read("config.json")) !== null) return inspectModel(source, path);
+  const names = source.list() ?? [];
+  const inner = names.find((name) => /^(adapter|merged|model)$/.test(name));
+  const alone = names.find((name) => name.endsWith(".safetensors"));
+  const hint = inner ?? alone;
+  throw new UsageError(
+    `${JSON.stringify(path)} holds neither config.json nor adapter_config.json. ` +
+      (hint === undefined
+        ? "Name the directory of a model or an adapter, or a .safetensors file."
+        : `Did you mean ${path.replace(/\/+$/, "")}/${hint}?`),
+  );
+}
+
+function common({
+  metadata,
+  tensors,
+}: SafetensorsFile): Pick<Inspection, "parameters" | "bytes" | "metadata" | "tensors"> {
+  const entries = tensorEntries(tensors);
+  return {
+    tensors: entries,
+    metadata: Object.fromEntries(metadata),
+    parameters: entries.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+    bytes: entries.reduce((sum, entry) => sum + entry.bytes, 0),
+  };
+}
+
+function storedAs({
+  tensors,
+  bytes: size,
+}: {
+  readonly tensors: readonly TensorEntry[];
+  readonly bytes: number;
+}): string {
+  const dtypes = [...new Set(tensors.map(({ dtype }) => dtype))];
+  return `${dtypes.join(", ") || "nothing"}, ${bytes(size)} in ${plural(tensors.length, "tensor")}`;
+}
+
+function metadataFact(metadata: Readonly<Record<string, string>>): [string, string][] {
+  const pairs = Object.entries(metadata).filter(([key]) => key !== "format");
+  if (pairs.length === 0) return [];
+  return [["Metadata", pairs.map(([key, value]) => `${key}: ${value.slice(0, 200)}`).join("\n")]];
+}
+
+async function inspectModel(source: FileSource, path: string): Promise<Inspection> {
+  const { config, warnings } = parseModelConfig(
+    await readRequired(source, "config.json"),
+    `${path}/config.json`,
+  );
+  const found = common(await readWeights(source));
+  const hasTokenizer = (await source.read("tokenizer.json")) !== null;
+  const norm = config.norm === "rms" ? "RMS norm" : "layer norm";
+  const positions =
+    config.positions === "rope"
+      ? `rotary positions (theta ${config.ropeTheta})`
+      : "learned positions";
+  const mlp = `${config.gated ? "gated " : ""}${config.activation}`;
+  return {
+    kind: "model",
+    path,
+    ...found,
+    config: { ...config },
+    warnings,
+    facts: [
+      ["Model", `${path}, ${config.modelType}`],
+      ["Parameters", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
+      [
+        "Blocks",
+        `${plural(config.layers, "layer")} of width ${config.hiddenSize}, ${headsText(config)} of width ${config.headDim}, MLP of ${config.intermediateSize}`,
+      ],
+      [
+        "Parts",
+        `${norm}, ${positions}, ${mlp}, ${config.tieWordEmbeddings ? "tied" : "untied"} head`,
+      ],
+      [
+        "Tokens",
+        `${whole(config.vocabSize)}, at most ${whole(config.maxPositions)} at a time; ${hasTokenizer ? "tokenizer.json is there" : "no tokenizer.json"}`,
+      ],
+      ...metadataFact(found.metadata),
+    ],
+  };
+}
+
+async function inspectAdapter(source: FileSource, path: string): Promise<Inspection> {
+  const file = `${path}/adapter_config.json`;
+  const { config, warnings } = parsePeftConfig(
+    await readRequired(source, "adapter_config.json"),
+    file,
+  );
+  const found = common(await readWeights(source, "adapter_model"));
+  const { lora } = config;
+  const targets = resolveTargets(found.tensors, lora);
+  const scales = [...new Set(targets.map(({ scale }) => scale))];
+  const ranks = [...new Set(targets.map(({ r }) => r))];
+  const names = [...new Set(targets.map((target) => lastName(target.path)))];
+  const method = lora.useRslora ? "LoRA, rank-stabilised" : "LoRA";
+  const rest = lora.loraDropout === 0 ? "" : `, dropout ${lora.loraDropout} in training`;
+  return {
+    kind: "adapter",
+    path,
+    ...found,
+    config: {
+      ...lora,
+      rankPattern: Object.fromEntries(lora.rankPattern),
+      alphaPattern: Object.fromEntries(lora.alphaPattern),
+      baseModel: config.baseModelNameOrPath,
+      targets,
+    },
+    warnings,
+    facts: [
+      ["Adapter", `${path}, ${method}`],
+      ["Base", config.baseModelNameOrPath ?? "not said"],
+      [
+        "Rank",
+        `r ${ranks.join(", ") || lora.r}, alpha ${lora.loraAlpha}, scale ${scales.map((scale) => Number(scale.toPrecision(4))).join(", ")}${rest}`,
+      ],
+      ["Targets", `${plural(targets.length, "layer")}: ${names.join(", ")}`],
+      ["Parameters", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
+      ...metadataFact(found.metadata),
+    ],
+  };
+}
+
+function inspectFile(path: string): Inspection {
+  const content = readFile(path);
+  const isState = String.fromCharCode(...content.subarray(0, STATE_MAGIC.length)) === STATE_MAGIC;
+  if (!isState) refusePickle(path);
+  const found = common(readSafetensors(isState ? content.subarray(STATE_HEADER) : content, path));
+  const step = found.metadata["step"];
+  if (isState && step === undefined)
+    throw new FormatError(`${path} is a training state without a step.`);
+  return {
+    kind: isState ? "checkpoint" : "safetensors",
+    path,
+    ...found,
+    config: null,
+    warnings: [],
+    facts: [
+      ["File", `${path}, ${isState ? `a training state after step ${step}` : "safetensors"}`],
+      ["Numbers", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
+      ...(isState ? [] : metadataFact(found.metadata)),
+    ],
+  };
+}

@@ -1,0 +1,136 @@
+// How a run was started: the record beside its checkpoints. Resuming reads the options from it and makes sure that
+// nothing that decides the result has changed since.
+
+import { createHash } from "node:crypto";
+import { FormatError, LowrankError, UsageError } from "../core/error.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { Transformer } from "../nn/transformer.ts";
+import { type Arguments, CommandLineError, readArguments } from "./arguments.ts";
+import { flagOf, type OptionsFor } from "./option.ts";
+import type { RunDirectory } from "./runDirectory.ts";
+import type { EvaluationSummary } from "./trainEvents.ts";
+import { type RunValues, runOptions, type TrainValues, toWords } from "./trainOptions.ts";
+
+/** SHA-256 of what the run starts from. */
+export interface Fingerprint {
+  /** All weights of the base model. */
+  readonly model: string;
+  /** The batches of the first epoch. */
+  readonly data: string;
+}
+
+/** The record of a run. */
+export interface RunRecord {
+  /** The options, as words of a command line. */
+  readonly arguments: readonly string[];
+  readonly fingerprint: Fingerprint;
+  /** Which build of the engine computes: the other one gives other bits. */
+  readonly build: string;
+  /** Held-out loss before the first step; null while it is not known, or with nothing held out. */
+  readonly before: EvaluationSummary | null;
+}
+
+export function fingerprint(model: Transformer, data: Dataset): Fingerprint {
+  const weights = createHash("sha256");
+  for (const [name, parameter] of model.namedParameters()) {
+    weights.update(`${name} [${parameter.shape}]`);
+    const values = parameter.toArray();
+    weights.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+  const text = createHash("sha256");
+  for (const { inputs, targets } of data.batches(Math.ceil(data.summary.batchesPerEpoch))) {
+    for (const array of [inputs, targets]) {
+      text.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    }
+  }
+  return { model: weights.digest("hex"), data: text.digest("hex") };
+}
+
+export function formatRecord(record: RunRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/** Words for a record: paths in full, so that the run can be resumed from another directory. */
+export function wordsOf(values: RunValues, absolute: (path: string) => string): string[] {
+  const isUrl = (path: string) => /^https?:/i.test(path);
+  const whole = (path: string | undefined) =>
+    path === undefined || isUrl(path) ? path : absolute(path);
+  return toWords({ ...values, model: whole(values.model), data: whole(values.data) });
+}
+
+/**
+ * The record of the run in a directory, and the values to resume it with.
+ * @throws UsageError when there is no run, CommandLineError when an option was given that the run has otherwise
+ */
+export function readRecord(
+  directory: RunDirectory,
+  asked: Arguments<OptionsFor<TrainValues>>,
+): { readonly record: RunRecord; readonly values: TrainValues } {
+  const file = directory.readRun();
+  if (file === null || directory.checkpoints().length === 0) {
+    throw new UsageError(
+      `There is no checkpoint in ${JSON.stringify(directory.path)} to resume from. Start the run without --resume, ` +
+        "or name its directory with --out DIR.",
+    );
+  }
+  const record = parse(file.bytes, file.path);
+  const kept = readKept(record, file.path);
+  const values = { ...asked.values };
+  const conflicts: string[] = [];
+  for (const key of Object.keys(runOptions) as (keyof RunValues)[]) {
+    // A model or text may have moved; their fingerprints are compared instead.
+    const isPath = key === "model" || key === "data";
+    if (asked.given.has(key) && isPath) continue;
+    if (asked.given.has(key) && JSON.stringify(asked.values[key]) !== JSON.stringify(kept[key])) {
+      conflicts.push(`${flagOf(key)} was ${kept[key] ?? "not given"}`);
+    }
+    Object.assign(values, { [key]: kept[key] });
+  }
+  if (conflicts.length === 0) return { record, values };
+  throw new CommandLineError(
+    `A run can only be resumed as it was started: ${conflicts.join(", ")}. Leave these options out, or start a new ` +
+      "run without --resume.",
+  );
+}
+
+function parse(bytes: Uint8Array, path: string): RunRecord {
+  const fail = (): never => {
+    throw new FormatError(
+      `${JSON.stringify(path)} is damaged, so the run cannot be resumed. Start it again without --resume.`,
+    );
+  };
+  try {
+    const record = JSON.parse(new TextDecoder().decode(bytes)) as RunRecord;
+    const isRecord =
+      Array.isArray(record.arguments) &&
+      record.arguments.every((word) => typeof word === "string") &&
+      typeof record.fingerprint?.model === "string" &&
+      typeof record.fingerprint.data === "string" &&
+      (record.before === null || typeof record.before?.loss === "number");
+    return isRecord ? record : fail();
+  } catch {
+    return fail();
+  }
+}
+
+function readKept(record: RunRecord, path: string): RunValues {
+  try {
+    return readArguments(record.arguments, runOptions).values;
+  } catch (error) {
+    if (!(error instanceof CommandLineError)) throw error;
+    throw new FormatError(`${JSON.stringify(path)} cannot be used: ${error.message}`);
+  }
+}
+
+/** Throws a LowrankError if the model or the text is not the one that the run was started with. */
+export function checkFingerprint(record: RunRecord, own: Fingerprint): void {
+  const changed = [
+    ...(record.fingerprint.model === own.model ? [] : ["the model's weights"]),
+    ...(record.fingerprint.data === own.data ? [] : ["the text"]),
+  ];
+  if (changed.length === 0) return;
+  throw new LowrankError(
+    `The run cannot go on: ${changed.join(" and ")} changed since it was started. Name the same files with --model ` +
+      "and --data, or start a new run without --resume.",
+  );
+}

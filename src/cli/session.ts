@@ -1,0 +1,77 @@
+// What all commands begin with: the engine, the model, its tokens. And the options for it, under the same names
+// everywhere.
+
+import { type Engine, init } from "../core/engine.ts";
+import { BpeTokenizer } from "../data/bpeTokenizer.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { CommandLineError } from "./arguments.ts";
+import { count, flag, type Option, text } from "./option.ts";
+
+/** Options of every command that computes. */
+export const engineOptions: {
+  readonly threads: Option<number | undefined>;
+  readonly deterministic: Option<boolean>;
+} = {
+  threads: count(
+    undefined,
+    { least: 1, most: 64, shown: "all cores, at most 8" },
+    "threads to compute with; the result is the same for any number",
+  ),
+  deterministic: flag("use the baseline build, which gives the same bits on every machine"),
+};
+
+export const jsonOption: Option<boolean> = flag("print one JSON object a line instead of text");
+
+export const modelOption: Option<string | undefined> = text(
+  "DIR",
+  "the model: a Hugging Face directory (default the embedded model)",
+);
+
+export const adapterOption: Option<string | undefined> = text(
+  "DIR",
+  "the adapter: a PEFT directory, such as train writes",
+);
+
+export const dataOption: Option<string | undefined> = text(
+  "FILE",
+  'plain text, or .jsonl with {"text"} or {"prompt", "completion"} in each line (default the bundled text)',
+);
+
+/** Starts the engine. */
+export async function startEngine(values: {
+  readonly threads: number | undefined;
+  readonly deterministic: boolean;
+}): Promise<Engine> {
+  const { threads, deterministic } = values;
+  return init({ deterministic, ...(threads === undefined ? {} : { threads }) });
+}
+
+/**
+ * The tokens of a prompt, with the begin token where the tokenizer's template has one. A model with a begin token
+ * needs no prompt.
+ */
+export function promptTokens(tokenizer: Tokenizer, prompt: string): number[] {
+  const ids = Array.from(
+    tokenizer instanceof BpeTokenizer
+      ? tokenizer.encode(prompt, { addSpecialTokens: true })
+      : tokenizer.encode(prompt),
+  );
+  if (ids.length > 0) return ids;
+  if (tokenizer.bosTokenId !== undefined) return [tokenizer.bosTokenId];
+  throw new CommandLineError(
+    "The prompt is empty, and this model has no begin token to start from. Give --prompt TEXT.",
+  );
+}
+
+/** The length of a row: what was asked for if it fits the model, else the default or all that the model takes. */
+export function fitBlockSize(
+  asked: number | undefined,
+  fallback: number,
+  maxPositions: number,
+): number {
+  if (asked === undefined) return Math.min(fallback, maxPositions);
+  if (asked <= maxPositions) return asked;
+  throw new CommandLineError(
+    `--block-size is ${asked}, but this model takes at most ${maxPositions} tokens at a time. Give at most that.`,
+  );
+}

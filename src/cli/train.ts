@@ -1,0 +1,119 @@
+// `lowrank train`: from a model and a text to an adapter, a merged model, and the numbers that say what it did.
+//   check the output place → set up → [resume] → before → steps → adapter → after → merged
+
+import { resolve } from "node:path";
+import { FormatError } from "../core/error.ts";
+import { readFile } from "../core/files.ts";
+import type { Arguments } from "./arguments.ts";
+import { type Command, defineCommand } from "./command.ts";
+import { shellWord } from "./format.ts";
+import type { OptionsFor } from "./option.ts";
+import { RunDirectory } from "./runDirectory.ts";
+import {
+  checkFingerprint,
+  formatRecord,
+  type RunRecord,
+  readRecord,
+  wordsOf,
+} from "./runRecord.ts";
+import { jsonView, type Terminal } from "./terminal.ts";
+import type { EvaluationSummary, TrainEvent } from "./trainEvents.ts";
+import { type LoopEnd, trainLoop } from "./trainLoop.ts";
+import { type TrainValues, trainOptions } from "./trainOptions.ts";
+import { finish, heldOut, look } from "./trainResult.ts";
+import { type Run, setUp } from "./trainSetup.ts";
+import { trainView } from "./trainView.ts";
+
+export const trainCommand: Command = defineCommand({
+  name: "train",
+  summary: "fine-tune a model on a text with LoRA",
+  description:
+    "Trains a LoRA adapter, or with --full the whole model, and shows held-out loss and a sample before and after. " +
+    "Without options it fine-tunes the embedded model on the bundled text.\n\n" +
+    "Writes DIR/adapter (as PEFT does), DIR/merged (a Hugging Face directory) and DIR/checkpoint. " +
+    "Ctrl-C finishes the step, saves the state and says how to go on; a resumed run gives the same bits as one that " +
+    "was never stopped.",
+  examples: [
+    ["", "the embedded model on the bundled text"],
+    ["--data notes.txt --out notes", "on a text of your own"],
+    [
+      "--data pairs.jsonl --targets q_proj,v_proj --r 16 --alpha 32",
+      "loss on the completions only",
+    ],
+    ["--out notes --resume", "go on after Ctrl-C or a crash"],
+  ],
+  options: trainOptions,
+  run: train,
+});
+
+async function train(
+  args: Arguments<OptionsFor<TrainValues>>,
+  terminal: Terminal,
+): Promise<number> {
+  const directory = new RunDirectory(args.values.out);
+  directory.check();
+  const earlier = args.values.resume ? readRecord(directory, args) : null;
+  const values = earlier?.values ?? args.values;
+  const show = values.json ? jsonView<TrainEvent>(terminal) : trainView(terminal, values);
+  const run = await setUp(values, directory, show);
+  const before = earlier === null ? begin(run) : goOn(run, earlier.record);
+  const end = await trainLoop(run.trainer, {
+    directory,
+    checkpointEvery: values.checkpointEvery,
+    onStep: (report, pace) => show({ event: "step", ...report, steps: values.steps, ...pace }),
+    onCheckpoint: ({ step, path }) => show({ event: "checkpoint", step, path }),
+  });
+  if (end.stopped !== null) return stop(run, end, end.stopped);
+  await finish(run, before, end);
+  return 0;
+}
+
+function stop({ values, show }: Run, end: LoopEnd, signal: string): number {
+  const { step, path } = end.checkpoint;
+  const resume = `lowrank train --out ${shellWord(values.out)} --resume`;
+  show({ event: "interrupted", signal, step, checkpoint: path, resume });
+  return signal === "SIGINT" ? 130 : 143;
+}
+
+/** Begins a new run; the result is the held-out loss before it. */
+function begin(run: Run): EvaluationSummary | null {
+  const record: RunRecord = {
+    arguments: wordsOf(run.values, resolve),
+    fingerprint: run.fingerprint,
+    build: run.engine.build,
+    before: null,
+  };
+  run.directory.begin(formatRecord(record));
+  const before = heldOut(run);
+  run.directory.writeRun(formatRecord({ ...record, before }));
+  look(run, "before", before);
+  return before;
+}
+
+/** Takes the newest state that is whole; the result is the held-out loss before the run. */
+function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
+  const { directory, trainer, engine, show } = run;
+  checkFingerprint(record, run.fingerprint);
+  if (record.build !== engine.build) {
+    const message =
+      `The run was started with the ${record.build} build of the engine and goes on with the ${engine.build} one: ` +
+      "the result is as good, but not the same to the bit.";
+    show({ event: "warning", message });
+  }
+  const skipped: { path: string; reason: string }[] = [];
+  for (const { path, step } of directory.checkpoints()) {
+    try {
+      trainer.loadState(readFile(path), path);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      skipped.push({ path, reason: error.message });
+      continue;
+    }
+    show({ event: "resumed", step, checkpoint: path, skipped });
+    return record.before;
+  }
+  throw new FormatError(
+    `No checkpoint of the run is whole:\n  ${skipped.map(({ reason }) => reason).join("\n  ")}\n` +
+      "Start the run again without --resume.",
+  );
+}

@@ -1,0 +1,8 @@
+// The version of the package, from its package.json, which lies above dist/src/cli.
+
+import { createRequire } from "node:module";
+
+export function version(): string {
+  const manifest = createRequire(import.meta.url)("../../../package.json") as { version: string };
+  return manifest.version;
+}
