@@ -2,7 +2,12 @@
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { readSafetensors, type StoredTensor, toFloat32 } from "../../src/io/safetensors.ts";
+import {
+  readSafetensors,
+  type StoredTensor,
+  toFloat32,
+  writeSafetensors,
+} from "../../src/io/safetensors.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { noGrad, scope } from "../../src/tensor/scope.ts";
@@ -29,6 +34,19 @@ export function fixtureFiles(family: Family, part: "base" | "adapter"): Record<s
     [config]: fixtureBytes(family, `${part}/${config}`),
     [weights]: fixtureBytes(family, `${part}/${weights}`),
   };
+}
+
+/** The same with the tensors changed. */
+export function withTensors(
+  family: Family,
+  part: "base" | "adapter",
+  change: (tensors: Map<string, StoredTensor>) => void,
+): Record<string, Uint8Array> {
+  const files = fixtureFiles(family, part);
+  const weights = part === "base" ? "model.safetensors" : "adapter_model.safetensors";
+  const { tensors, metadata } = readSafetensors(files[weights]!, part);
+  change(tensors);
+  return { ...files, [weights]: writeSafetensors(tensors, metadata) };
 }
 
 /** What PEFT computes: logits [2, 7, 32] in float64 and float32, and merged weights by name. */
