@@ -17,6 +17,7 @@ export {
   UsageError,
 } from "./core/error.ts";
 export { type Feature, hasFeature } from "./core/features.ts";
+export type { FileSystem } from "./core/files.ts";
 export { Generator, type GeneratorState } from "./core/random.ts";
 
 // Tensors: making them, scopes, gradients.
@@ -153,6 +154,7 @@ export {
 } from "./io/adapter.ts";
 export type { FileLocation } from "./io/directory.ts";
 export type { Dtype } from "./io/dtype.ts";
+export type { JsonObject, JsonValue } from "./io/json.ts";
 export { readLlama2c } from "./io/llama2c.ts";
 export {
   buildModel,
