@@ -16,12 +16,10 @@ export {
   replay,
   retainGradient,
 } from "./tape";
-// the cache of keys and values
-export { writeCache } from "./cache";
 // frozen weights
 export { copyDense, pack, unpack } from "./frozen";
 // memory
-export { allocate, release, trimArena } from "./memory";
+export { allocate, release } from "./memory";
 // matrix products
 export { batched, batchedScratch } from "./gemm/batched";
 export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
@@ -41,10 +39,13 @@ export {
   scaleGradients,
   sgd,
 } from "./optim";
+// the cache of keys and values
+export { writeCache } from "./cache";
 // model pieces: index checks and tables
 export { fillRopeTable } from "./ops/rope";
 export { firstOutside } from "./range";
 // random numbers
+export { nextDropout } from "./ops/dropout";
 export {
   dropoutThreshold,
   fillNormal,

@@ -13,9 +13,9 @@ import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm
 import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
 import { addWork, barrier } from "../parallel";
-import { dropoutThreshold, Philox } from "../random";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { dropoutRange } from "./dropout";
 
 class Parts {
   // @ts-ignore: decorator
@@ -100,18 +100,10 @@ export function linearNanoseconds(y: Tensor, job: Job): f64 {
   return job == Job.Forward ? one : 2 * one;
 }
 
-/** This thread's share of out = keep ? x/(1−p) : 0, or of out += keep ? x/(1−p) : 0. */
-function masked(y: Tensor, out: usize, x: usize, n: i32, add: bool, thread: i32, threads: i32): void {
-  const s = state();
-  const threshold = dropoutThreshold(y.f1);
-  const scale = f32x4.splat(1 / (1 - y.f1));
-  const end = Share.end(n, 16, thread, threads);
-  for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {
-    const keep = Philox.kept(s.seedLow, s.seedHigh, y.i2, s.stepCounter, i >> 2, threshold);
-    const at = <usize>i << 2;
-    const value = v128.and(f32x4.mul(v128.load(x + at), scale), keep);
-    v128.store(out + at, add ? f32x4.add(v128.load(out + at), value) : value);
-  }
+/** This thread's share of out = mask∘x/(1−p), or of out += mask∘x/(1−p), for x [n]. */
+function masked(y: Tensor, out: usize, x: usize, n: i32, adds: bool, thread: i32, threads: i32): void {
+  const begin = Share.begin(n, 16, thread, threads);
+  dropoutRange(adds, out, x, y.i2, y.f1, begin, Share.end(n, 16, thread, threads));
 }
 
 /** This thread's share of x *= s. */

@@ -5,7 +5,7 @@ import { UsageError } from "../core/error.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { Adapter } from "./adapter.ts";
-import { type LoraOptions, resolveLoraConfig } from "./config.ts";
+import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
 import { type LoraShape, makeLoraLayer } from "./lora.ts";
 import { adaptersOf } from "./set.ts";
@@ -23,6 +23,25 @@ function streamOf(path: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
   return hash >>> 0;
+}
+
+/** Fresh layers by path; when memory runs out halfway, those made so far are freed. */
+function makeLayers(
+  shapes: readonly (readonly [string, LoraShape])[],
+  config: LoraConfig,
+  seed: number,
+): Map<string, AdapterLayer> {
+  const layers = new Map<string, AdapterLayer>();
+  try {
+    for (const [path, shape] of shapes) {
+      const random = { seed, stream: streamOf(path) };
+      layers.set(path, makeLoraLayer(shape, config.initLoraWeights, random));
+    }
+  } catch (error) {
+    for (const layer of layers.values()) layer.dispose();
+    throw error;
+  }
+  return layers;
 }
 
 /**
@@ -60,14 +79,9 @@ export function injectLora(
     }
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
+  const layers = makeLayers(shapes, config, seed);
   if (set.adapters.size === 0) model.freeze();
-  const layers = new Map<string, AdapterLayer>();
-  for (const [path, shape] of shapes) {
-    const random = { seed, stream: streamOf(path) };
-    const layer = makeLoraLayer(shape, config.initLoraWeights, random);
-    set.adaptedLinear(path).addLayer(adapterName, layer);
-    layers.set(path, layer);
-  }
+  for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
   set.add(adapter);
   set.activate([adapterName]);

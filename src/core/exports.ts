@@ -16,6 +16,7 @@ export interface Exports {
   replay(): number;
   setGradMode(on: number): number;
   seedDropout(low: number, high: number, step: number): void;
+  nextDropout(): number;
   pack(record: number): number;
   unpack(record: number): number;
   copyDense(target: number, packed: number): void;
