@@ -1,7 +1,6 @@
 // Attention of one row, keys in the lanes, k and v read where they lie: what a decoded token costs. The same sums
 // in the same order as a panel of eight rows (attention.ts), so the same bits; decoding with a cache rests on it.
 
-import { INFINITE } from "../constants";
 import { gemv } from "../gemm/gemv";
 import { B_COLS, B_ROWS } from "../gemm/policy";
 import { exp32, log32, Vec } from "../math";
@@ -24,34 +23,19 @@ export function attentionRow(u: Unit, y: Tensor, r: i32, room: usize): void {
   const v = source(y, 2).data + u.keyAt;
   const begin = Unit.begin(u, r);
   const end = Unit.end(u, r);
+  const s = room;
   const products = room + ((<usize>KEYS) << 2);
   let m: f32 = -f32.MAX_VALUE;
   let l: f32 = 0;
   for (let block = begin & -KEYS; block < end; block += KEYS) {
-    const seen = max(begin, block);
-    const from = seen & -4;
-    const to = min(end, block + KEYS);
-    const s = room + ((<usize>(from - block)) << 2);
-    gemv(
-      1,
-      to - from,
-      d,
-      d,
-      q,
-      0,
-      4,
-      k + <usize>from * u.keyStep,
-      B_COLS,
-      ld,
-      s,
-      0,
-      false,
-      products,
-    );
-    const last = s + ((<usize>((to - from + 3) & -4)) << 2);
-    for (let at = s; at < s + ((<usize>(seen - from)) << 2); at += 4) store<f32>(at, -Infinity);
-    for (let at = s + ((<usize>(to - from)) << 2); at < last; at += 4) store<f32>(at, -Infinity);
-    const larger = max(m, largest(s, last, u.scale));
+    const from = max(begin, block);
+    const count = min(end, block + KEYS) - from;
+    const keys = k + <usize>from * u.keyStep;
+    gemv(1, count, d, d, q, 0, 4, keys, B_COLS, ld, s, 0, false, products);
+    scaleRow(s, count, u.scale);
+    const last = s + ((<usize>((count + 3) & -4)) << 2);
+    for (let at = s + ((<usize>count) << 2); at < last; at += 4) store<f32>(at, -Infinity);
+    const larger = largest(s, last, m);
     const sum = exponentials(s, last, larger);
     if (larger != m) {
       const shrink = exp32(m - larger);
@@ -60,31 +44,27 @@ export function attentionRow(u: Unit, y: Tensor, r: i32, room: usize): void {
       m = larger;
     }
     l += sum;
-    const p = room + ((<usize>(seen - block)) << 2);
-    const values = v + <usize>seen * u.keyStep;
-    gemv(1, d, to - seen, KEYS, p, 0, 4, values, B_ROWS, ld, o, 0, block > begin, products);
+    const values = v + <usize>from * u.keyStep;
+    gemv(1, d, count, KEYS, s, 0, 4, values, B_ROWS, ld, o, 0, block > begin, products);
   }
   divideRow(o, d, l);
   store<f32>(Unit.statistic(u, y, r), m + log32(l));
 }
 
-/** Multiplies the scores [s, last) by scale and returns the largest that is not NaN. */
-function largest(s: usize, last: usize, scale: f32): f32 {
-  const factor = f32x4.splat(scale);
-  // A masked score times a negative scale would be seen; it stays what it is.
-  const none = f32x4.neg(v128.load(INFINITE));
-  let m = none;
+/** The largest of m and the scores [s, last), NaN left aside. */
+function largest(s: usize, last: usize, m: f32): f32 {
+  let most = f32x4.splat(m);
   do {
-    const raw = v128.load(s);
-    const x = v128.bitselect(none, f32x4.mul(raw, factor), f32x4.eq(raw, none));
-    v128.store(s, x);
-    m = f32x4.pmax(m, x);
+    most = f32x4.pmax(most, v128.load(s));
     s += 16;
   } while (s < last);
-  return Simd.max(m);
+  return Simd.max(most);
 }
 
-/** Scores [s, last) become exp(score − m); returns their sum, by key mod 4. */
+/**
+ * Scores [s, last) become exp(score − m); returns their sum. Every fourth is added up, then the sums in pairs two
+ * apart: the same bits whichever of them the first key belongs to.
+ */
 function exponentials(s: usize, last: usize, m: f32): f32 {
   const most = f32x4.splat(m);
   let sum = f32x4.splat(0);
@@ -97,6 +77,7 @@ function exponentials(s: usize, last: usize, m: f32): f32 {
   return Simd.sum(sum);
 }
 
+/** x [d] *= factor. */
 function scaleRow(x: usize, d: i32, factor: f32): void {
   let i = 0;
   for (; i + 4 <= d; i += 4) {
@@ -109,6 +90,7 @@ function scaleRow(x: usize, d: i32, factor: f32): void {
   }
 }
 
+/** x [d] /= divisor. */
 function divideRow(x: usize, d: i32, divisor: f32): void {
   let i = 0;
   for (; i + 4 <= d; i += 4) {

@@ -7,6 +7,9 @@ import { dim, source, Tensor } from "../tensor";
 /** Keys that are worked on at a time. Blocks are aligned at key 0, which makes their sums those of any caller. */
 export const KEYS: i32 = 64;
 
+/** Bytes of a unit's record, at the head of a thread's room. */
+export const UNIT: usize = 128;
+
 // @ts-ignore: decorator
 @unmanaged
 export class Unit {
@@ -112,6 +115,17 @@ export class Unit {
       src += 4;
     }
     for (; dst < end; dst += 4) store<f32>(dst, 0);
+  }
+}
+
+/** Four numbers i32 that lie side by side. */
+export class Four {
+  static least(at: usize): i32 {
+    return min(min(load<i32>(at), load<i32>(at, 4)), min(load<i32>(at, 8), load<i32>(at, 12)));
+  }
+
+  static most(at: usize): i32 {
+    return max(max(load<i32>(at), load<i32>(at, 4)), max(load<i32>(at, 8), load<i32>(at, 12)));
   }
 }
 

@@ -8,7 +8,7 @@ import { attention, writeCache } from "../../src/tensor/attention.ts";
 import { full, tensor, zeros } from "../../src/tensor/create.ts";
 import { noGrad, scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import { fill, seed } from "../support/arbitraries.ts";
+import { fill, seed, segmentStarts } from "../support/arbitraries.ts";
 import { attentionBounds } from "../support/attentionBounds.ts";
 import { expectClose, expectSame } from "../support/compare.ts";
 import { type Differentiated, differentiate } from "../support/differentiate.ts";
@@ -66,13 +66,6 @@ function tensorOf(x: Arr): Tensor {
   return tensor(Float32Array.from(x.data), { shape: x.shape });
 }
 
-function wholeOf(engine: Engine, q: Arr, k: Arr, v: Arr): Arr {
-  const y = engine.run(() =>
-    scope(() => Float32Array.from(attention(tensorOf(q), tensorOf(k), tensorOf(v)).toArray())),
-  );
-  return array(q.shape, y);
-}
-
 /** Gradients through attention alone, `starts` given or not. */
 function gradientsOf(
   engine: Engine,
@@ -90,25 +83,33 @@ function gradientsOf(
 
 for (const { name, engine } of all) {
   test(`decoding token by token with a cache gives the rows of the whole, bit for bit (${name})`, () => {
+    const spares = fc.integer({ min: 0, max: 9 });
     fc.assert(
-      fc.property(sizes, fc.integer({ min: 0, max: 9 }), seed, (sizes, spare, seed) => {
+      fc.property(sizes, spares, fc.boolean(), seed, (sizes, spare, segmented, seed) => {
         const { B, T, G, D } = sizes;
         const { q, k, v } = draw(sizes, seed);
-        const whole = wholeOf(engine, q, k, v);
+        const starts = array([B, T], segmented ? segmentStarts(B, T, seed, 0.05) : undefined);
+        const startsOf = (start: number, end: number) => {
+          const values = Int32Array.from(tokens(starts, start, end).data);
+          return segmented ? { starts: tensor(values, { shape: [B, end - start] }) } : {};
+        };
         engine.run(() => {
+          const whole = scope(() => {
+            const y = attention(tensorOf(q), tensorOf(k), tensorOf(v), startsOf(0, T));
+            return array(q.shape, y.toArray());
+          });
           // What no token has written yet must not matter.
           const room = [B, T + spare, G, D];
           const keys = full(room, Number.NaN, { persistent: true });
           const values = full(room, Number.POSITIVE_INFINITY, { persistent: true });
           for (let t = 0; t < T; ) {
             // Mostly one token at a time, now and then a few.
-            const count = Math.min(T - t, t % 11 === 10 ? 5 : 1);
-            const [start, end] = [t, t + count];
+            const [start, end] = [t, Math.min(T, t % 11 === 10 ? t + 5 : t + 1)];
             noGrad(() =>
               scope(() => {
                 writeCache(keys, tensorOf(tokens(k, start, end)), start);
                 writeCache(values, tensorOf(tokens(v, start, end)), start);
-                const options = { offset: start, length: end };
+                const options = { offset: start, length: end, ...startsOf(start, end) };
                 const y = attention(tensorOf(tokens(q, start, end)), keys, values, options);
                 const what = `tokens ${start} to ${end - 1}, ${name}`;
                 expectSame(y.toArray(), tokens(whole, start, end).data, { what, shape: y.shape });
@@ -120,7 +121,7 @@ for (const { name, engine } of all) {
           values.dispose();
         });
       }),
-      { numRuns: 8 },
+      { numRuns: 12 },
     );
   });
 
