@@ -5,9 +5,9 @@
 // Query t stands at key offset + t and sees nothing behind it: keys from offset + Tq on are never read.
 //
 // Keys are taken in blocks that are aligned at key 0. With m the largest score so far, l the sum of exp(s − m) and
-// o the sum of exp(s − m)·v, a block adds its own sums, from zero in key order (l by key mod 4, in pairs), after l and o were
-// multiplied by exp(m before − m), which is exactly 1 where m did not change; masked keys have p = 0. So a row's
-// bits depend on its query and its keys alone, and a token decoded with a cache is that token of the whole.
+// o the sum of exp(s − m)·v, a block adds its own sums, from zero in key order (l by key mod 4, in pairs), after l
+// and o were multiplied by exp(m before − m), which is exactly 1 where m did not change; masked keys have p = 0. So
+// a row's bits depend on its query and its keys alone, and a token decoded with a cache is that token of the whole.
 //   attentionUnit.ts  what one thread works on   attentionPanel.ts  eight rows   attentionRow.ts  one row
 //   attentionBackward.ts, attentionBlock.ts      the gradients
 //
