@@ -2,7 +2,7 @@
 // each adapter's tensors stand beside it. Merging puts W + Σ ΔW in the place of W and keeps W, so that unmerging
 // restores every bit.
 
-import { UsageError } from "../core/error.ts";
+import { LowrankError, UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import { leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
@@ -53,31 +53,50 @@ export class AdaptedLinear extends Linear {
     this.#active = names.filter((name) => this.#layers.has(name));
   }
 
-  /** W with the named adapters merged in; throws, with nothing changed, when it would not be finite. */
-  mergedWeight(names: readonly string[]): Float32Array {
+  /**
+   * A new weight, W with the named adapters merged in; null when none of them is on this layer.
+   * @throws LowrankError when it would not be finite
+   */
+  mergedWeight(names: readonly string[], path: string): Tensor | null {
     const layers = names
       .map((name) => this.#layers.get(name))
       .filter((layer) => layer !== undefined);
-    return noGrad(() =>
-      scope(() => {
-        let sum = this.base.weight.detach();
-        for (const layer of layers) sum = sum.add(layer.delta());
-        return sum.toArray() as Float32Array;
-      }),
+    if (layers.length === 0) return null;
+    const { engine, shape } = this.base.weight;
+    const values = engine.run(() =>
+      noGrad(() =>
+        scope(() => {
+          let sum = this.base.weight.detach();
+          for (const layer of layers) sum = sum.add(layer.delta());
+          return sum.toArray();
+        }),
+      ),
     );
+    if (!values.every((value) => Number.isFinite(value))) {
+      throw new LowrankError(
+        `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
+      );
+    }
+    const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
+    try {
+      merged.pack();
+    } catch (error) {
+      merged.dispose();
+      throw error;
+    }
+    return merged;
   }
 
-  /** Puts W with the named adapters merged in into place; with no names, W itself. */
-  setMerged(names: readonly string[], weight: Float32Array | null): void {
+  /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */
+  setMerged(names: readonly string[], weight: Tensor | null): void {
     if (this.weight !== this.base.weight) this.weight.dispose();
     this.#merged = names.filter((name) => this.#layers.has(name));
-    if (this.#merged.length === 0 || weight === null) {
-      this.replaceWeight(this.base.weight);
-      return;
-    }
-    const merged = leaf(this.base.weight.shape, (data) => data.set(weight), { persistent: true });
-    merged.pack();
-    this.replaceWeight(merged);
+    this.replaceWeight(weight ?? this.base.weight);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.base.dispose();
   }
 
   override get isPlain(): boolean {

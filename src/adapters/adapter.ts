@@ -55,19 +55,19 @@ export class Adapter {
     return adaptersOf(this.model).merged.includes(this.name);
   }
 
-  /** Makes this the only active adapter. */
+  /** Makes this the only active adapter; others that are merged are unmerged. */
   activate(): void {
     adaptersOf(this.model).activate([this.name]);
   }
 
-  /** Takes this adapter out of the forward pass; its tensors stay. */
+  /** Takes this adapter out of the forward pass, unmerged if it was merged; its tensors stay. */
   disable(): void {
     const set = adaptersOf(this.model);
     set.activate(set.active.filter((name) => name !== this.name));
   }
 
   /**
-   * Adds this adapter's ΔW to the weights, for inference at no extra cost. The base is kept.
+   * Adds this adapter's ΔW to the weights, for inference at no extra cost. The base is kept. Activates it, too.
    * @throws LowrankError when a weight would not be finite; then nothing has changed.
    */
   merge(): void {
@@ -75,7 +75,7 @@ export class Adapter {
     if (!this.merged) set.merge([...set.merged, this.name]);
   }
 
-  /** Takes it out again; without other merged adapters the base is restored bit for bit. */
+  /** Takes it out again, still active; without other merged adapters the base is restored bit for bit. */
   unmerge(): void {
     const set = adaptersOf(this.model);
     if (this.merged) set.merge(set.merged.filter((name) => name !== this.name));

@@ -25,8 +25,9 @@ function streamOf(path: string): number {
   return hash >>> 0;
 }
 
-/** Fresh layers by path; when memory runs out halfway, those made so far are freed. */
+/** Fresh layers by path, in the model's engine; when memory runs out halfway, those made so far are freed. */
 function makeLayers(
+  model: Transformer,
   shapes: readonly (readonly [string, LoraShape])[],
   config: LoraConfig,
   seed: number,
@@ -35,7 +36,11 @@ function makeLayers(
   try {
     for (const [path, shape] of shapes) {
       const random = { seed, stream: streamOf(path) };
-      layers.set(path, makeLoraLayer(shape, config.initLoraWeights, random));
+      const { engine } = (model.moduleAt(path) as Linear).weight;
+      layers.set(
+        path,
+        engine.run(() => makeLoraLayer(shape, config.initLoraWeights, random)),
+      );
     }
   } catch (error) {
     for (const layer of layers.values()) layer.dispose();
@@ -45,7 +50,8 @@ function makeLayers(
 }
 
 /**
- * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one.
+ * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one,
+ * beside those that are merged.
  * @throws UsageError for options that make no sense, a rank above a weight's smaller side, a name that is taken,
  *   or targets that match nothing (the message lists the names that exist); then nothing has changed.
  * @example
@@ -79,21 +85,25 @@ export function injectLora(
     }
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
-  const layers = makeLayers(shapes, config, seed);
+  const layers = makeLayers(model, shapes, config, seed);
   if (set.adapters.size === 0) model.freeze();
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
   set.add(adapter);
-  set.activate([adapterName]);
+  // What is merged stays in the weights, and what is trained now comes on top of it.
+  set.activate([...set.merged, adapterName]);
   return adapter;
 }
 
-/** Makes these adapters, and no others, take part in the forward pass; several add up. */
+/**
+ * Makes these adapters, and no others, take part in the forward pass; several add up. Others that are merged are
+ * unmerged.
+ */
 export function setActiveAdapters(model: Transformer, names: string | readonly string[]): void {
   adaptersOf(model).activate(typeof names === "string" ? [names] : names);
 }
 
-/** Lets the model compute as if it had no adapters; their tensors stay. */
+/** Lets the model compute as if it had no adapters; merged ones are unmerged, and all their tensors stay. */
 export function disableAdapters(model: Transformer): void {
   adaptersOf(model).activate([]);
 }

@@ -1,6 +1,6 @@
 // All adapters of one model: which there are, which are active, which are merged.
 
-import { LowrankError, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -72,7 +72,9 @@ export class AdapterSet {
 
   /** Takes an adapter away; layers that have none left become what they were. */
   remove(name: string): void {
-    if (this.#merged.includes(name)) this.merge(this.#merged.filter((other) => other !== name));
+    if (this.#merged.includes(name)) {
+      this.#setMerged(this.#merged.filter((other) => other !== name));
+    }
     for (const [path, module] of this.#adaptedLinears()) {
       module.removeLayer(name);
       if (module.layers.size === 0) this.#model.replaceModule(path, module.base);
@@ -81,24 +83,40 @@ export class AdapterSet {
     this.#active = this.#active.filter((other) => other !== name);
   }
 
-  /** Makes exactly these adapters active. */
+  /** Lets exactly these adapters take part; those that are merged and not among them are unmerged. */
   activate(names: readonly string[]): void {
     this.#checkNames(names);
-    for (const [, module] of this.#adaptedLinears()) module.setActive(names);
-    this.#active = [...names];
+    const kept = this.#merged.filter((name) => names.includes(name));
+    if (kept.length < this.#merged.length) this.#setMerged(kept);
+    this.#setActive(names);
   }
 
   /**
-   * Merges exactly these adapters, always from the kept base; none restores the base bit for bit.
+   * Merges exactly these adapters, always from the kept base; none restores the base bit for bit. What is merged takes
+   * part in the forward pass, hence is active.
    * @throws LowrankError when a merged weight would not be finite; then nothing has changed.
    */
   merge(names: readonly string[]): void {
     this.#checkNames(names);
+    this.#setMerged(names);
+    this.#setActive([...this.#active, ...names]);
+  }
+
+  #setActive(names: readonly string[]): void {
+    this.#active = [...new Set(names)];
+    for (const [, module] of this.#adaptedLinears()) module.setActive(this.#active);
+  }
+
+  /** All new weights are made before the first one is put into place: when one fails, nothing has changed. */
+  #setMerged(names: readonly string[]): void {
     const layers = [...this.#adaptedLinears()];
-    const weights = layers.map(([path, module]) => {
-      const touched = names.some((name) => module.layers.has(name));
-      return touched ? finite(path, module.mergedWeight(names)) : null;
-    });
+    const weights: (Tensor | null)[] = [];
+    try {
+      for (const [path, module] of layers) weights.push(module.mergedWeight(names, path));
+    } catch (error) {
+      for (const weight of weights) weight?.dispose();
+      throw error;
+    }
     layers.forEach(([, module], i) => {
       module.setMerged(names, weights[i] ?? null);
     });
@@ -120,15 +138,6 @@ export class AdapterSet {
       if (module instanceof AdaptedLinear) yield [path, module];
     }
   }
-}
-
-function finite(path: string, weight: Float32Array): Float32Array {
-  if (!weight.every(Number.isFinite)) {
-    throw new LowrankError(
-      `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
-    );
-  }
-  return weight;
 }
 
 /** The model's own parameters by name, without those of adapters; merged weights where adapters are merged. */

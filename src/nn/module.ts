@@ -175,8 +175,9 @@ export class Module {
     for (const [name, parameter] of own) parameter.set(dict.get(name)?.data ?? []);
   }
 
-  /** Frees all parameters. */
+  /** Frees all parameters, here and below. */
   dispose(): void {
-    for (const parameter of [...this.parameters()]) parameter.dispose();
+    for (const child of this.#children.values()) child.dispose();
+    for (const parameter of this.#parameters.values()) parameter.dispose();
   }
 }
