@@ -44,7 +44,9 @@ async function worker() {
     passed += result.passed;
     failed += result.failed;
     const mark = result.failed === 0 ? "ok  " : "FAIL";
-    console.log(`${mark} ${relative(".", result.name)}  ${result.passed} passed, ${result.seconds.toFixed(1)} s`);
+    console.log(
+      `${mark} ${relative(".", result.name)}  ${result.passed} passed, ${result.seconds.toFixed(1)} s`,
+    );
     for (const line of result.output.split("\n")) {
       if (result.failed > 0 || line.startsWith("skipped:")) console.log(`     ${line}`);
     }

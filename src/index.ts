@@ -1,5 +1,8 @@
 // The public names of lowrank, by theme: each line leads to the file where its code is.
 
+// What the types below mention of the host, for programs without TypeScript's DOM library.
+export type {} from "./core/globals.ts";
+
 // The engine: `await init()` comes first.
 
 export {

@@ -1,16 +1,13 @@
 // The part of WebAssembly's JavaScript interface that lowrank uses. TypeScript declares it in its DOM library
 // only, which the sources do without: they must run where there is no DOM. The interfaces merge with the DOM's.
+// What the public types mention is declared in globals.ts, which is part of the package.
 
 declare namespace WebAssembly {
-  interface Module {
-    readonly [Symbol.toStringTag]?: "WebAssembly.Module";
-  }
   interface Instance {
     readonly exports: Record<string, unknown>;
   }
   interface Memory {
     readonly buffer: ArrayBuffer;
-    grow(pages: number): number;
   }
   interface MemoryDescriptor {
     readonly initial: number;
