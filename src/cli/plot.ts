@@ -60,11 +60,12 @@ export function ticks(low: number, high: number, wanted: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
 }
 
-/** Means over a window that is centred, and narrower at the ends. */
+/** Means over a window that is centred, narrower at the beginning, and cut off by the end. */
 export function movingAverage(values: readonly number[], window: number): number[] {
   const half = Math.floor(window / 2);
   return values.map((_, i) => {
-    const reach = Math.min(half, i, values.length - 1 - i);
+    // The first value stands as it is: a loss falls fastest there. The last one is a mean of those before.
+    const reach = Math.min(half, i);
     const part = values.slice(i - reach, i + reach + 1);
     return part.reduce((sum, value) => sum + value, 0) / part.length;
   });

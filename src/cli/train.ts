@@ -7,6 +7,7 @@ import { readFile } from "../core/files.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { shellWord } from "./format.ts";
+import { ownInvocation } from "./invocation.ts";
 import type { OptionsFor } from "./option.ts";
 import { RunDirectory } from "./runDirectory.ts";
 import {
@@ -70,7 +71,7 @@ async function train(
 
 function stop({ values, show }: Run, end: LoopEnd, signal: string): number {
   const { step, path } = end.checkpoint;
-  const resume = `lowrank train --out ${shellWord(values.out)} --resume`;
+  const resume = `${ownInvocation()} train --out ${shellWord(values.out)} --resume`;
   show({ event: "interrupted", signal, step, checkpoint: path, resume });
   return signal === "SIGINT" ? 130 : 143;
 }

@@ -3,6 +3,7 @@
 
 import { NEXT_PROMPT, VALIDATION } from "./defaults.ts";
 import { bytes, duration, percent, plural, shellWord, small, whole, wrap } from "./format.ts";
+import { ownInvocation } from "./invocation.ts";
 import { type Point, plot } from "./plot.ts";
 import { ProgressBar } from "./progressBar.ts";
 import { printable } from "./style.ts";
@@ -162,9 +163,10 @@ function nextCommands({ adapter, model }: Done, values: TrainValues): string[] {
       : `${option("--model", values.model)}${option("--adapter", adapter)}`;
   const held = values.validation === VALIDATION ? "" : option("--validation", values.validation);
   const text = `${option("--data", values.data)}${option("--block-size", values.blockSize)}${held}`;
+  const lowrank = ownInvocation();
   return [
-    `npx lowrank generate${tuned}${option("--prompt", values.samplePrompt ?? NEXT_PROMPT)}`,
-    `npx lowrank eval${tuned}${text}`,
-    `npx lowrank inspect ${shellWord(adapter ?? model)}`,
+    `${lowrank} generate${tuned}${option("--prompt", values.samplePrompt ?? NEXT_PROMPT)}`,
+    `${lowrank} eval${tuned}${text}`,
+    `${lowrank} inspect ${shellWord(adapter ?? model)}`,
   ];
 }

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Finished, lastEvent, lowrank } from "../support/command.ts";
+import { type Finished, lastEvent, lowrankHere } from "../support/command.ts";
 import { bundledText, writeTinyModel } from "../support/tinyModel.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lowrank-input-"));
@@ -47,7 +47,7 @@ function checkRefusal({ code, stderr }: Finished, message: RegExp, out?: string)
 }
 
 function train(...words: string[]): Promise<Finished> {
-  return lowrank(["train", ...small, "--steps", "2", "--out", join(root, "never"), ...words]);
+  return lowrankHere(["train", ...small, "--steps", "2", "--out", join(root, "never"), ...words]);
 }
 
 /** A copy of the model with one file changed; null takes the file away. */
@@ -184,24 +184,24 @@ test("an adapter for another model is refused with names and shapes", async () =
         : command === "merge"
           ? ["--out", join(root, "never")]
           : ["--prompt", "And"];
-    const result = await lowrank([command, "--model", model, "--adapter", adapter, ...extra]);
+    const result = await lowrankHere([command, "--model", model, "--adapter", adapter, ...extra]);
     checkRefusal(result, /model\.layers\.2\.[\s\S]*lora_A/, "never");
   }
 });
 
 test("a place that holds no adapter is refused", async () => {
-  const result = await lowrank(["eval", "--model", model, "--data", text, "--adapter", model]);
+  const result = await lowrankHere(["eval", "--model", model, "--data", text, "--adapter", model]);
   checkRefusal(result, /no adapter_config\.json/);
 });
 
 test("a pickle is never opened", async () => {
   const path = file("adapter_model.bin", "\x80\x02.");
-  checkRefusal(await lowrank(["inspect", path]), /pickle/);
+  checkRefusal(await lowrankHere(["inspect", path]), /pickle/);
 });
 
 test("a file of another kind is refused", async () => {
-  checkRefusal(await lowrank(["inspect", text]), /text\.txt/);
-  checkRefusal(await lowrank(["inspect", join(root, "absent")]), /no file or directory/);
+  checkRefusal(await lowrankHere(["inspect", text]), /text\.txt/);
+  checkRefusal(await lowrankHere(["inspect", join(root, "absent")]), /no file or directory/);
 });
 
 test("with --json the error is the last event, and the sentence is on standard error as well", async () => {

@@ -3,6 +3,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { readArguments } from "../../src/cli/arguments.ts";
 import { bytes, clock, duration, percent, wrap } from "../../src/cli/format.ts";
+import { invocation } from "../../src/cli/invocation.ts";
 import { movingAverage, plot, ticks } from "../../src/cli/plot.ts";
 import { makeStyle, printable, wantsColour, widthOf } from "../../src/cli/style.ts";
 import { groupTensors, ranges } from "../../src/cli/tensorTable.ts";
@@ -111,6 +112,15 @@ test("colour needs a terminal, and NO_COLOR or a dumb terminal switch it off", (
   assert.is(wantsColour(true, { NO_COLOR: "" }), true);
   assert.is(wantsColour(true, { TERM: "dumb" }), false);
   assert.is(makeStyle(true).bold("x"), "\x1b[1mx\x1b[22m");
+});
+
+test("proposed commands begin as the command was called", () => {
+  assert.is(
+    invocation("/home/me/clone/dist/src/cli/main.js", "/home/me/clone"),
+    "node dist/src/cli/main.js",
+  );
+  assert.is(invocation("/home/me/app/node_modules/.bin/lowrank", "/home/me/app"), "npx lowrank");
+  assert.is(invocation("/usr/local/bin/lowrank", "/home/me"), "lowrank");
 });
 
 test("the options of a run survive as words of a command line", () => {

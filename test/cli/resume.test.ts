@@ -69,7 +69,7 @@ test("Ctrl-C ends with exit code 130, a state and the command that goes on; resu
   const last = lastEvent(stopped);
   assert.is(last.event, "interrupted");
   assert.ok(Number(last["step"]) >= 20 && Number(last["step"]) < STEPS);
-  assert.match(String(last["resume"]), `lowrank train --out ${join(root, "stopped")} --resume`);
+  assert.match(String(last["resume"]), `main.js train --out ${join(root, "stopped")} --resume`);
   assert.ok(existsSync(String(last["checkpoint"])));
   assert.is(existsSync(join(root, "stopped/adapter")), false);
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { eventsOf, lastEvent, lowrank } from "../support/command.ts";
+import { eventsOf, lastEvent, lowrank, lowrankHere } from "../support/command.ts";
 import { bundledText, writeTinyModel } from "../support/tinyModel.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lowrank-tools-"));
@@ -28,16 +28,16 @@ test.before(async () => {
 });
 
 test("eval gives the losses that train gave, without and with the adapter", async () => {
-  const base = await lowrank(["eval", ...at, ...data, "--json"]);
+  const base = await lowrankHere(["eval", ...at, ...data, "--json"]);
   assert.is(base.code, 0, base.stderr);
   assert.is(lastEvent(base)["loss"], trained["lossBefore"]);
-  const tuned = await lowrank(["eval", ...at, ...data, "--adapter", adapter, "--json"]);
+  const tuned = await lowrankHere(["eval", ...at, ...data, "--adapter", adapter, "--json"]);
   assert.is(tuned.code, 0, tuned.stderr);
   assert.is(lastEvent(tuned)["loss"], trained["lossAfter"]);
 });
 
 test("the merged model that train saved evaluates as model and adapter do, but for rounding", async () => {
-  const merged = await lowrank(["eval", "--model", join(out, "merged"), ...data, "--json"]);
+  const merged = await lowrankHere(["eval", "--model", join(out, "merged"), ...data, "--json"]);
   assert.is(merged.code, 0, merged.stderr);
   const difference = Math.abs(Number(lastEvent(merged)["loss"]) - Number(trained["lossAfter"]));
   // A change of every logit by d changes a log-softmax by at most 2 d.
@@ -45,7 +45,7 @@ test("the merged model that train saved evaluates as model and adapter do, but f
 });
 
 test("eval --all takes every token but the first, and its figures fit together", async () => {
-  const result = await lowrank(["eval", ...at, ...data, "--all", "--json"]);
+  const result = await lowrankHere(["eval", ...at, ...data, "--all", "--json"]);
   assert.is(result.code, 0, result.stderr);
   const evaluation = lastEvent(result);
   const { loss, perplexity, tokens, bytes, bitsPerByte } = evaluation as unknown as Record<
@@ -56,12 +56,12 @@ test("eval --all takes every token but the first, and its figures fit together",
   assert.ok(Math.abs((perplexity ?? 0) / Math.exp(loss ?? 0) - 1) < 1e-12);
   const bits = ((loss ?? 0) * (tokens ?? 0)) / Math.LN2 / 20000;
   assert.ok(Math.abs((bitsPerByte ?? 0) / bits - 1) < 1e-12);
-  const ids = await lowrank(["eval", ...at, ...data, "--all", "--json", "--block-size", "50"]);
+  const ids = await lowrankHere(["eval", ...at, ...data, "--all", "--json", "--block-size", "50"]);
   assert.is(lastEvent(ids)["tokens"], tokens);
 });
 
 test("eval in words names model, text, loss, perplexity and bits", async () => {
-  const { code, stdout } = await lowrank(["eval", ...at, ...data, "--adapter", adapter]);
+  const { code, stdout } = await lowrankHere(["eval", ...at, ...data, "--adapter", adapter]);
   assert.is(code, 0);
   for (const label of ["Model", "Adapter", "Text", "Loss", "Perplexity", "Bits", "Time"]) {
     assert.match(stdout, new RegExp(`^ {2}${label} `, "m"));
@@ -142,7 +142,7 @@ test("merge stores weights in 16 bits when asked, and may be run again", async (
       dtype,
     ]);
     assert.is(result.code, 0, result.stderr);
-    const inspected = await lowrank(["inspect", target, "--json"]);
+    const inspected = await lowrankHere(["inspect", target, "--json"]);
     const { tensors, parameters, bytes } = lastEvent(inspected) as unknown as {
       tensors: { dtype: string }[];
       parameters: number;
@@ -172,29 +172,29 @@ test("inspect finds out what it looks at", async () => {
     [join(out, "checkpoint/state-20.bin"), "checkpoint"],
   ];
   for (const [path, kind] of kinds) {
-    const result = await lowrank(["inspect", path, "--json"]);
+    const result = await lowrankHere(["inspect", path, "--json"]);
     assert.is(result.code, 0, result.stderr);
     assert.is(lastEvent(result)["kind"], kind);
-    const words = await lowrank(["inspect", path]);
+    const words = await lowrankHere(["inspect", path]);
     assert.is(words.code, 0);
     assert.match(words.stdout, /In all +\d+ tensors/);
   }
 });
 
 test("inspect shows an adapter's rank, effective scale and targets", async () => {
-  const { stdout } = await lowrank(["inspect", "--adapter", adapter]);
+  const { stdout } = await lowrankHere(["inspect", "--adapter", adapter]);
   // alpha / sqrt(r) = 6 / 2.
   assert.match(stdout, /Rank +r 4, alpha 6, scale 3\n/);
   assert.match(stdout, /Targets +4 layers: down_proj, q_proj/);
   assert.match(stdout, "model.layers.{0-1}.mlp.down_proj.lora_A.weight");
   assert.match(
-    (await lowrank(["inspect", adapter, "--tensors"])).stdout,
+    (await lowrankHere(["inspect", adapter, "--tensors"])).stdout,
     "layers.1.mlp.down_proj.lora_B",
   );
 });
 
 test("inspect says where to look when a directory holds neither", async () => {
-  const { code, stderr } = await lowrank(["inspect", out]);
+  const { code, stderr } = await lowrankHere(["inspect", out]);
   assert.is(code, 1);
   assert.match(stderr, `Did you mean ${adapter}?`);
   assert.ok(existsSync(adapter));

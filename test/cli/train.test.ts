@@ -88,8 +88,8 @@ test("in words, train shows model, adapter, losses, samples, a curve and what to
     /[\u2801-\u28ff]/,
     /└─+\n +1 +step 12/,
     /Difference +\d\.\de-\d+ at most/,
-    /lowrank generate --model .* --adapter .*shown\/adapter --prompt/,
-    /lowrank eval .*--data/,
+    /main\.js generate --model .* --adapter .*shown\/adapter --prompt/,
+    /main\.js eval .*--data/,
   ];
   for (const pattern of expected) assert.match(stdout, pattern);
   assert.not.match(stdout, "\x1b");

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { eventsOf, lowrank } from "../support/command.ts";
+import { eventsOf, lowrank, lowrankHere } from "../support/command.ts";
 
 const manifest = new URL("../../../package.json", import.meta.url);
 
@@ -13,15 +13,15 @@ test("--version prints the version of package.json", async () => {
 });
 
 test("--help lists the commands, and each command has a help of its own", async () => {
-  const { code, stdout } = await lowrank(["--help"]);
+  const { code, stdout } = await lowrankHere(["--help"]);
   assert.is(code, 0);
   for (const command of ["train", "eval", "generate", "merge", "inspect"]) {
     assert.match(stdout, new RegExp(`^  ${command} `, "m"));
-    const help = await lowrank([command, "--help"]);
+    const help = await lowrankHere([command, "--help"]);
     assert.is(help.code, 0);
     assert.match(help.stdout, `lowrank ${command}`);
     assert.match(help.stdout, "--json");
-    assert.is((await lowrank(["help", command])).stdout, help.stdout);
+    assert.is((await lowrankHere(["help", command])).stdout, help.stdout);
   }
 });
 
@@ -76,7 +76,7 @@ const wrong: readonly (readonly [string, readonly string[], RegExp])[] = [
 
 for (const [what, words, message] of wrong) {
   test(`${what} is wrong usage: exit code 2, a sentence, nothing on standard output`, async () => {
-    const { code, stdout, stderr } = await lowrank(words);
+    const { code, stdout, stderr } = await lowrankHere(words);
     assert.is(code, 2);
     assert.match(stderr, message);
     assert.not.match(stderr, /\n {4}at /);

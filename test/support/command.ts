@@ -1,6 +1,8 @@
 // Runs the compiled `lowrank` command in a process of its own, as a user's shell does.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { runCommandLine } from "../../src/cli/run.ts";
+import { makeStyle } from "../../src/cli/style.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
@@ -48,6 +50,29 @@ export function lowrank(words: readonly string[], options: RunOptions = {}): Pro
     child.on("error", reject);
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
+}
+
+/** The same inside this process, which saves starting one; what is printed is caught. */
+export async function lowrankHere(words: readonly string[]): Promise<Finished> {
+  let stdout = "";
+  let stderr = "";
+  const style = makeStyle(false);
+  const code = await runCommandLine(words, {
+    write: (text) => {
+      stdout += text;
+    },
+    line: (text = "") => {
+      stdout += `${text}\n`;
+    },
+    note: (text) => {
+      stderr += `${text}\n`;
+    },
+    columns: 79,
+    live: false,
+    style,
+    noteStyle: style,
+  });
+  return { code, signal: null, stdout, stderr };
 }
 
 /** The lines of --json; throws if one of them is no JSON object with an event. */

@@ -1,0 +1,21 @@
+// How the command was called, so that the commands it proposes can be copied as they stand: by name, through npx, or
+// as a file of a clone.
+
+import { basename, relative } from "node:path";
+import { shellWord } from "./format.ts";
+
+/**
+ * What to write before a subcommand.
+ * @param script the path that Node was started with: the file itself, or the link that npm made to it
+ */
+export function invocation(script: string, directory: string): string {
+  const path = script.replaceAll("\\", "/");
+  if (path.includes("/node_modules/")) return "npx lowrank";
+  if (basename(path).replace(/\.\w+$/, "") === "lowrank") return "lowrank";
+  return `node ${shellWord(relative(directory, script) || script)}`;
+}
+
+/** The same for this process. */
+export function ownInvocation(): string {
+  return invocation(process.argv[1] ?? "lowrank", process.cwd());
+}
