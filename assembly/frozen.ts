@@ -7,7 +7,7 @@ import { dataBytes, dim, Flag, tensor } from "./tensor";
 /** Lays a persistent weight [N, K] out as panels. False when out of memory: nothing has changed. */
 export function pack(at: usize): bool {
   const t = tensor(at);
-  const panels = allocate(<usize>panelFloats(dim(t, 0), dim(t, 1)) << 2);
+  const panels = allocate((<usize>panelFloats(dim(t, 0), dim(t, 1))) << 2);
   if (panels == 0) return false;
   packWeight(panels, t.data, dim(t, 0), dim(t, 1));
   release(t.data);
@@ -19,7 +19,7 @@ export function pack(at: usize): bool {
 /** Lays a packed weight out in rows again. False when out of memory: nothing has changed. */
 export function unpack(at: usize): bool {
   const t = tensor(at);
-  const rows = allocate(<usize>t.size << 2);
+  const rows = allocate((<usize>t.size) << 2);
   if (rows == 0) return false;
   unpackWeight(rows, t.data, dim(t, 0), dim(t, 1));
   release(t.data);

@@ -170,7 +170,10 @@ function enter(at: usize): void {
 /** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
 function addChunk(need: usize): usize {
   const s = state();
-  const usual = min<usize>(max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK), LARGEST_CHUNK);
+  const usual = min<usize>(
+    max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK),
+    LARGEST_CHUNK,
+  );
   let at = allocate(max<usize>(need + ALIGN, usual));
   if (at == 0 && need + ALIGN < usual) at = allocate(need + ALIGN);
   if (at == 0) return 0;

@@ -81,10 +81,10 @@ export function state(): State {
 }
 
 export function count(counter: Counter, amount: f64): void {
-  const at = STATE + (<usize>counter << 3);
+  const at = STATE + ((<usize>counter) << 3);
   store<f64>(at, load<f64>(at) + amount);
 }
 
 export function counted(counter: Counter): f64 {
-  return load<f64>(STATE + (<usize>counter << 3));
+  return load<f64>(STATE + ((<usize>counter) << 3));
 }

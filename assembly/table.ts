@@ -27,7 +27,13 @@ import { dropoutBackward, dropoutForward, dropoutNanoseconds } from "./ops/dropo
 import { elementwiseBackward, elementwiseForward, elementwiseNanoseconds } from "./ops/elementwise";
 import { embeddingBackward, embeddingForward, embeddingNanoseconds } from "./ops/embedding";
 import { gatherBackward, gatherForward, gatherNanoseconds } from "./ops/gather";
-import { linearBackward, linearForward, linearNanoseconds, linearSaved, linearScratch } from "./ops/linear";
+import {
+  linearBackward,
+  linearForward,
+  linearNanoseconds,
+  linearSaved,
+  linearScratch,
+} from "./ops/linear";
 import {
   linearCrossEntropyBackward,
   linearCrossEntropyForward,
@@ -39,7 +45,13 @@ import { matmulBackward, matmulForward, matmulNanoseconds, matmulScratch } from 
 import { normBackward, normForward, normNanoseconds, normSaved } from "./ops/norm";
 import { reduceBackward, reduceForward, reduceNanoseconds, reduceSaved } from "./ops/reduce";
 import { ropeBackward, ropeForward, ropeNanoseconds } from "./ops/rope";
-import { concatBackward, concatForward, moveNanoseconds, sliceBackward, sliceForward } from "./ops/slice";
+import {
+  concatBackward,
+  concatForward,
+  moveNanoseconds,
+  sliceBackward,
+  sliceForward,
+} from "./ops/slice";
 import { softmaxBackward, softmaxForward, softmaxNanoseconds } from "./ops/softmax";
 import { transposeBackward, transposeForward } from "./ops/transpose";
 import { Tensor, tensor } from "./tensor";

@@ -133,9 +133,9 @@ export function dropGradient(at: usize): void {
 }
 
 function zeroedGradient(t: Tensor): bool {
-  t.grad = arenaAllocate(<usize>t.size << 2);
+  t.grad = arenaAllocate((<usize>t.size) << 2);
   if (t.grad == 0) return false;
-  memory.fill(t.grad, 0, <usize>t.size << 2);
+  memory.fill(t.grad, 0, (<usize>t.size) << 2);
   return true;
 }
 
@@ -159,7 +159,7 @@ export function openScope(): bool {
   const chunk = s.chunk;
   const cursor = s.cursor;
   const tail = s.tail;
-  const bytes = load<f64>(changetype<usize>(s) + (<usize>Counter.ArenaBytes << 3));
+  const bytes = load<f64>(changetype<usize>(s) + ((<usize>Counter.ArenaBytes) << 3));
   const at = arenaAllocate(offsetof<Mark>());
   if (at == 0) return false;
   const mark = changetype<Mark>(at);
@@ -209,7 +209,7 @@ function intermediateGradient(bytes: usize): usize {
 }
 
 function spareBytes(t: Tensor): usize {
-  return max<usize>(((<usize>t.size << 2) + 63) & ~63, 64);
+  return max<usize>((((<usize>t.size) << 2) + 63) & ~63, 64);
 }
 
 /** Sees to it that the root of `t` has a gradient buffer. */
@@ -217,7 +217,7 @@ function ensureGradient(t: Tensor): bool {
   const root = tensor(t.root);
   if (root.grad != 0) return true;
   if (root.flags & Flag.Persistent) {
-    const bytes = <usize>root.size << 2;
+    const bytes = (<usize>root.size) << 2;
     root.grad = allocate(bytes);
     if (root.grad == 0) return false;
     memory.fill(root.grad, 0, bytes);
@@ -231,7 +231,7 @@ function ensureGradient(t: Tensor): bool {
 
 function settle(root: Tensor): void {
   if (root.flags & Flag.Fresh) {
-    memory.fill(root.grad, 0, <usize>root.size << 2);
+    memory.fill(root.grad, 0, (<usize>root.size) << 2);
     root.flags &= ~Flag.Fresh;
   }
 }

@@ -80,17 +80,17 @@ export function tensor(at: usize): Tensor {
 
 /** Size of axis `i`, 0 <= i < rank. */
 export function dim(t: Tensor, i: i32): i32 {
-  return load<i32>(changetype<usize>(t) + (<usize>i << 2), offsetof<Tensor>("d0"));
+  return load<i32>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("d0"));
 }
 
 /** Source `i` of a record. */
 export function source(t: Tensor, i: i32): Tensor {
-  return tensor(load<usize>(changetype<usize>(t) + (<usize>i << 2), offsetof<Tensor>("s0")));
+  return tensor(load<usize>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("s0")));
 }
 
 /** Attribute `i` of a record. */
 export function attribute(t: Tensor, i: i32): i32 {
-  return load<i32>(changetype<usize>(t) + (<usize>i << 2), offsetof<Tensor>("i0"));
+  return load<i32>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("i0"));
 }
 
 /** Length of the last axis; 1 for a scalar. */
@@ -125,7 +125,7 @@ export function dataBytes(t: Tensor): usize {
     const n = dim(t, 0);
     return <usize>((n + 7) & ~7) * <usize>dim(t, 1) * 4;
   }
-  return <usize>t.size << 2;
+  return (<usize>t.size) << 2;
 }
 
 /** A thread's share [begin, end) of `n` items, in whole groups of `group` items. */

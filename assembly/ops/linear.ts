@@ -57,12 +57,12 @@ class Parts {
 }
 
 function lines(floats: i32): usize {
-  return ((<usize>floats << 2) + 63) & ~(<usize>63);
+  return (((<usize>floats) << 2) + 63) & ~(<usize>63);
 }
 
 /** t [M, r]. */
 export function linearSaved(y: Tensor): usize {
-  return y.i1 != 0 ? <usize>(Parts.m(y) * Parts.rank(y)) << 2 : 0;
+  return y.i1 != 0 ? (<usize>(Parts.m(y) * Parts.rank(y))) << 2 : 0;
 }
 
 /** | products | dt [M, r] | drop(x) [M, K] | */
@@ -101,7 +101,15 @@ export function linearNanoseconds(y: Tensor, job: Job): f64 {
 }
 
 /** This thread's share of out = mask∘x/(1−p), or of out += mask∘x/(1−p), for x [n]. */
-function masked(y: Tensor, out: usize, x: usize, n: i32, adds: bool, thread: i32, threads: i32): void {
+function masked(
+  y: Tensor,
+  out: usize,
+  x: usize,
+  n: i32,
+  adds: bool,
+  thread: i32,
+  threads: i32,
+): void {
   const begin = Share.begin(n, 16, thread, threads);
   dropoutRange(adds, out, x, y.i2, y.f1, begin, Share.end(n, 16, thread, threads));
 }
@@ -111,7 +119,7 @@ function scaled(x: usize, n: i32, s: f32, thread: i32, threads: i32): void {
   const factor = f32x4.splat(s);
   const end = Share.end(n, 16, thread, threads);
   for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {
-    const at = x + (<usize>i << 2);
+    const at = x + ((<usize>i) << 2);
     v128.store(at, f32x4.mul(v128.load(at), factor));
   }
 }
@@ -140,11 +148,12 @@ export function linearForward(y: Tensor, thread: i32, threads: i32): void {
     b = Parts.b(y).data;
   }
   const packed = (w.flags & Flag.Packed) != 0;
+  // biome-ignore format: one operand after the other
   gemmLowRank(
     m, n, k, x.data, A_ROWS, k, w.data, packed ? B_PANELS : B_COLS, k, y.data, n, false, Parts.bias(y),
     r, y.saved, r, b, B_COLS, r, scratch, thread, threads,
   );
-  addWork(thread, <u64>y.size * <u64>k / <u64>threads);
+  addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
   if (thread != 0) return;
   count(Counter.ProductForward, 1);
   if (y.i1 != 0) count(Counter.ProductLowRank, 2);
@@ -179,12 +188,14 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
       products += 1;
     }
     if (db != 0) {
+      // biome-ignore format: one operand after the other
       gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), scratch, thread, threads);
       barrier(thread, threads);
       products += 1;
     }
     if (da != 0) {
       const input = drops ? dropped : x.data;
+      // biome-ignore format: one operand after the other
       gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), scratch, thread, threads);
       barrier(thread, threads);
       products += 1;
@@ -194,6 +205,7 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
       inputGradient(y, dx, fused, dt, a.data, thread, threads);
       if (drops) {
         barrier(thread, threads);
+        // biome-ignore format: one operand after the other
         gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, scratch, thread, threads);
         barrier(thread, threads);
         masked(y, dx, dropped, m * k, true, thread, threads);
@@ -216,11 +228,20 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
 }
 
 /** dX = or += dY·W + dt·A. */
-function inputGradient(y: Tensor, dx: usize, r: i32, dt: usize, a: usize, thread: i32, threads: i32): void {
+function inputGradient(
+  y: Tensor,
+  dx: usize,
+  r: i32,
+  dt: usize,
+  a: usize,
+  thread: i32,
+  threads: i32,
+): void {
   const w = source(y, 1);
   const n = Parts.n(y);
   const k = Parts.k(y);
   const packed = (w.flags & Flag.Packed) != 0;
+  // biome-ignore format: one operand after the other
   gemmLowRank(
     Parts.m(y), k, n, y.grad, A_ROWS, n, w.data, packed ? B_PANELS_T : B_ROWS, k, dx, k,
     accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k, state().scratch, thread, threads,
@@ -233,12 +254,12 @@ function biasGradient(b: Tensor, g: usize, m: i32, n: i32, thread: i32, threads:
   if (db == 0) return;
   const begin = Share.begin(n, 4, thread, threads);
   const end = Share.end(n, 4, thread, threads);
-  if (!accumulates(b)) memory.fill(db + (<usize>begin << 2), 0, <usize>(end - begin) << 2);
+  if (!accumulates(b)) memory.fill(db + ((<usize>begin) << 2), 0, (<usize>(end - begin)) << 2);
   for (let i = 0; i < m; i++) {
-    const row = g + (<usize>(i * n) << 2);
+    const row = g + ((<usize>(i * n)) << 2);
     for (let j = begin; j < end; j++) {
-      const at = db + (<usize>j << 2);
-      store<f32>(at, load<f32>(at) + load<f32>(row + (<usize>j << 2)));
+      const at = db + ((<usize>j) << 2);
+      store<f32>(at, load<f32>(at) + load<f32>(row + ((<usize>j) << 2)));
     }
   }
 }

@@ -69,9 +69,19 @@ export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
   const n = Shape.n(y);
   const k = Shape.k(y);
   const count = flat(y) ? 1 : batches(y);
-  if (job == Job.Forward) return max(gemmScratch(m, n, k, B_ROWS, threads), batchedScratch(count, m, n, k, B_ROWS, 1, threads));
-  const da = max(gemmScratch(m, k, n, B_COLS, threads), batchedScratch(count, m, k, n, B_COLS, 1, threads));
-  const db = max(gemmScratch(k, n, m, B_ROWS, threads), batchedScratch(count, k, n, m, B_ROWS, 1, threads));
+  if (job == Job.Forward)
+    return max(
+      gemmScratch(m, n, k, B_ROWS, threads),
+      batchedScratch(count, m, n, k, B_ROWS, 1, threads),
+    );
+  const da = max(
+    gemmScratch(m, k, n, B_COLS, threads),
+    batchedScratch(count, m, k, n, B_COLS, 1, threads),
+  );
+  const db = max(
+    gemmScratch(k, n, m, B_ROWS, threads),
+    batchedScratch(count, k, n, m, B_ROWS, 1, threads),
+  );
   return max(da, db);
 }
 
@@ -89,10 +99,12 @@ export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
   const count = batches(y);
   const scratch = state().scratch;
   if (flat(y)) {
+    // biome-ignore format: one operand after the other
     gemm(count * m, n, k, a.data, A_ROWS, k, b.data, B_ROWS, n, y.data, n, false, scratch, thread, threads);
   } else if (even(y, a) && even(y, b)) {
     const aStep = batches(a) == 1 ? 0 : m * k;
     const bStep = batches(b) == 1 ? 0 : k * n;
+    // biome-ignore format: one operand after the other
     batched(
       count, m, n, k, a.data, A_ROWS, k, aStep, b.data, B_ROWS, n, bStep, y.data, n, m * n, false,
       scratch, thread, threads,
@@ -105,7 +117,7 @@ export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
       gemm(m, n, k, ai, A_ROWS, k, bi, B_ROWS, n, yi, n, false, scratch, thread, threads);
     }
   }
-  addWork(thread, <u64>y.size * <u64>k / <u64>threads);
+  addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
 }
 
 export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
@@ -120,15 +132,22 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const da = gradient(a);
   const db = gradient(b);
   if (flat(y)) {
-    if (da != 0) gemm(count * m, k, n, g, A_ROWS, n, b.data, B_COLS, n, da, k, true, scratch, thread, threads);
+    if (da != 0) {
+      // biome-ignore format: one operand after the other
+      gemm(count * m, k, n, g, A_ROWS, n, b.data, B_COLS, n, da, k, true, scratch, thread, threads);
+    }
     barrier(thread, threads);
-    if (db != 0) gemm(k, n, count * m, a.data, A_COLS, k, g, B_ROWS, n, db, n, true, scratch, thread, threads);
+    if (db != 0) {
+      // biome-ignore format: one operand after the other
+      gemm(k, n, count * m, a.data, A_COLS, k, g, B_ROWS, n, db, n, true, scratch, thread, threads);
+    }
     return;
   }
   const aStep = batches(a) == 1 ? 0 : m * k;
   const bStep = batches(b) == 1 ? 0 : k * n;
   const together = even(y, a) && even(y, b);
   if (da != 0 && together) {
+    // biome-ignore format: one operand after the other
     batched(
       count, m, k, n, g, A_ROWS, n, m * n, b.data, B_COLS, n, bStep, da, k, aStep, true,
       scratch, thread, threads,
@@ -143,6 +162,7 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   }
   barrier(thread, threads);
   if (db != 0 && together) {
+    // biome-ignore format: one operand after the other
     batched(
       count, k, n, m, a.data, A_COLS, k, aStep, g, B_ROWS, n, m * n, db, n, bStep, true,
       scratch, thread, threads,

@@ -6,6 +6,7 @@ import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 
+/** What a model predicts of held-out text. */
 export interface Evaluation {
   /** Mean cross-entropy in nats a token. */
   readonly loss: number;
@@ -15,11 +16,9 @@ export interface Evaluation {
   readonly tokens: number;
 }
 
-const LN2 = 0.6931471805599453;
-
 /** Bits per byte of text: what a compressor with this model's predictions would need. */
 export function bitsPerByte(evaluation: Evaluation, bytes: number): number {
-  return (evaluation.loss * evaluation.tokens) / (LN2 * bytes);
+  return (evaluation.loss * evaluation.tokens) / (Math.LN2 * bytes);
 }
 
 /** Tokens of a batch that are predicted. */
