@@ -54,7 +54,7 @@ export function ticks(low: number, high: number, wanted: number): number[] {
   const rough = (high - low) / Math.max(1, wanted);
   if (!(rough > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= 0.8 * rough) ?? 10);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
@@ -72,14 +72,16 @@ export function movingAverage(values: readonly number[], window: number): number
 }
 
 /** Lines of a plot; none for fewer than two points. */
-export function plot(points: readonly Point[], options: PlotOptions): string[] {
+export function plot(all: readonly Point[], options: PlotOptions): string[] {
+  // More values than dots in a row would only fill the picture.
+  const points = thinned(all, 2 * options.columns);
   const firstPoint = points[0];
   const lastPoint = points.at(-1);
   if (points.length < 2 || firstPoint === undefined || lastPoint === undefined) return [];
   const { rows, style } = options;
   const values = points.map(([, y]) => y);
   const [low, high] = padded(Math.min(...values), Math.max(...values));
-  const marks = ticks(low, high, Math.max(2, Math.floor(rows / 3)));
+  const marks = ticks(low, high, Math.max(2, Math.floor(rows / 2)));
   const digits = Math.max(0, ...marks.map((mark) => decimals(mark)));
   const labels = marks.map((mark) => mark.toFixed(digits));
   const gutter = Math.max(...labels.map((label) => label.length)) + 1;
@@ -118,6 +120,21 @@ export function plot(points: readonly Point[], options: PlotOptions): string[] {
     style.dim(`${indent}└${"─".repeat(columns)}`),
     style.dim(`${indent} ${xAxis(firstPoint[0], lastPoint[0], columns, options.xLabel)}`),
   ];
+}
+
+/** Neighbours put together until at most `most` points are left: means of x and y; the ends of x stay. */
+function thinned(points: readonly Point[], most: number): Point[] {
+  const size = Math.ceil(points.length / most);
+  if (size <= 1) return [...points];
+  const mean = (part: readonly Point[], axis: 0 | 1) =>
+    part.reduce((sum, point) => sum + point[axis], 0) / part.length;
+  const groups = Array.from({ length: Math.ceil(points.length / size) }, (_, i) =>
+    points.slice(i * size, (i + 1) * size),
+  );
+  return groups.map((part, i) => {
+    const end = i === 0 ? part[0] : i === groups.length - 1 ? part.at(-1) : undefined;
+    return [end?.[0] ?? mean(part, 0), mean(part, 1)];
+  });
 }
 
 function padded(low: number, high: number): [number, number] {

@@ -27,10 +27,20 @@ export interface Terminal {
 export function processTerminal(): Terminal {
   const { stdout, stderr, env } = process;
   const live = stdout.isTTY === true && env["TERM"] !== "dumb";
+  // A line that waits to be rewritten, such as a progress bar, is ended before a remark.
+  let isLineOpen = false;
+  const write = (text: string): void => {
+    if (text === "") return;
+    isLineOpen = !text.endsWith("\n");
+    stdout.write(text);
+  };
   return {
-    write: (text) => void stdout.write(text),
-    line: (text = "") => void stdout.write(`${text}\n`),
-    note: (text) => void stderr.write(`${text}\n`),
+    write,
+    line: (text = "") => write(`${text}\n`),
+    note(text) {
+      if (live && isLineOpen) write("\n");
+      stderr.write(`${text}\n`);
+    },
     get columns() {
       return Math.min(WIDEST, Math.max(NARROWEST, (stdout.columns || 80) - 1));
     },

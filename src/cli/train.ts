@@ -110,7 +110,13 @@ function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
       skipped.push({ path, reason: error.message });
       continue;
     }
-    show({ event: "resumed", step, checkpoint: path, skipped });
+    show({
+      event: "resumed",
+      step,
+      checkpoint: path,
+      skipped,
+      lossBefore: record.before?.loss ?? null,
+    });
     return record.before;
   }
   throw new FormatError(

@@ -46,6 +46,8 @@ interface Resumed {
   readonly checkpoint: string;
   /** Newer checkpoints that are damaged. */
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  /** Held-out loss before the run; null with nothing held out. */
+  readonly lossBefore: number | null;
 }
 
 interface Step extends StepReport {

@@ -32,8 +32,8 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
   const say = (label: string, text: string) => row(terminal, label, text);
   const bar = new ProgressBar(terminal);
   const losses: Point[] = [];
-  let sampleShare = "";
-  let before: EvaluationSummary | null = null;
+  // Held-out loss before the first step.
+  let before: number | null = null;
 
   const heading = (text: string) => terminal.line(`\n${style.bold(text)}`);
 
@@ -70,26 +70,26 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
       say("Engine", engineText(event.engine));
     },
     warning: ({ message }) => say("Note", message),
-    resumed({ step, checkpoint, skipped }) {
+    resumed({ step, checkpoint, skipped, lossBefore }) {
+      before = lossBefore;
       heading("Resumed");
       for (const { reason } of skipped) say("Skipped", reason);
       say("From", `${checkpoint}, ${plural(step, "step")} done`);
-      heading("Training");
     },
     evaluation(event) {
       heading(event.when === "before" ? "Before" : "After");
-      if (event.when === "before") before = event;
+      if (event.when === "before") before = event.loss;
       say("Held out", evaluationText(event));
-      if (event.when === "after" && before !== null) say("", changeText(before, event, style.good));
+      if (event.when === "after" && before !== null)
+        say("", changeText(before, event.loss, style.good));
     },
-    sample({ when, prompt, text }) {
-      sampleShare = when;
+    sample({ prompt, text }) {
       const lines = wrap(printable(`${prompt}${text}`).trim(), terminal.columns - 6);
       terminal.line();
       for (const line of lines) terminal.line(`    ${style.dim("│")} ${line}`);
     },
     step(event) {
-      if (losses.length === 0 && sampleShare === "before") heading("Training");
+      if (losses.length === 0) heading("Training");
       losses.push([event.step, event.loss]);
       const recent = losses.slice(-SMOOTHING);
       const loss = recent.reduce((sum, [, value]) => sum + value, 0) / recent.length;
@@ -128,14 +128,10 @@ function evaluationText({ loss, perplexity, bitsPerByte, tokens }: EvaluationSum
   return `loss ${loss.toFixed(4)}, perplexity ${shown}, ${bitsPerByte.toFixed(3)} bits per byte (${plural(tokens, "token")})`;
 }
 
-function changeText(
-  before: EvaluationSummary,
-  after: EvaluationSummary,
-  good: (text: string) => string,
-): string {
-  const share = 1 - after.loss / before.loss;
+function changeText(before: number, after: number, good: (text: string) => string): string {
+  const share = 1 - after / before;
   const change = share >= 0 ? good(`${percent(share)} lower`) : `${percent(-share)} higher`;
-  return `${change} than before (${before.loss.toFixed(4)})`;
+  return `${change} than before (${before.toFixed(4)})`;
 }
 
 function savedRows(event: Done): [string, string][] {
