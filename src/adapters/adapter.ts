@@ -6,6 +6,7 @@ import type { LoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
 import { adaptersOf } from "./set.ts";
 
+/** A named adapter on a model: its tensors, and whether it takes part, as a branch or merged. */
 export class Adapter {
   readonly name: string;
   readonly model: Transformer;

@@ -11,6 +11,7 @@ import { type LoraShape, makeLoraLayer } from "./lora.ts";
 import { adaptersOf } from "./set.ts";
 import { matchTargets } from "./target.ts";
 
+/** What a new adapter is called and drawn from. */
 export interface InjectOptions {
   /** Name among the adapters of one model; default "default". */
   readonly adapterName?: string;

@@ -4,6 +4,7 @@
 import type { LowRankBranch } from "../tensor/linear.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
+/** One adapter on one linear layer. */
 export interface AdapterLayer {
   /** The method's tensors by their key on disk, after the module's path ("lora_A.weight"). */
   readonly tensors: ReadonlyMap<string, Tensor>;

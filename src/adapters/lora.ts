@@ -9,6 +9,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { LoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
 
+/** Sizes and scale of LoRA on one linear layer. */
 export interface LoraShape {
   /** K: width of the layer's input. */
   readonly inFeatures: number;
@@ -20,6 +21,7 @@ export interface LoraShape {
   readonly dropout: number;
 }
 
+/** LoRA's two factors on one linear layer. */
 export class LoraLayer implements AdapterLayer {
   readonly a: Tensor;
   readonly b: Tensor;

@@ -21,6 +21,7 @@ export function adaptersOf(model: Transformer): AdapterSet {
   return set;
 }
 
+/** The adapters of one model; `adaptersOf` gives it. */
 export class AdapterSet {
   readonly #model: Transformer;
   readonly #adapters = new Map<string, Adapter>();

@@ -34,6 +34,7 @@ export interface Lifetime {
   alive: boolean;
 }
 
+/** The engine: its memory, its WASM module and its worker threads. `init` makes the default one. */
 export class Engine {
   /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
   readonly build: "baseline" | "relaxed";

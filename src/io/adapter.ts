@@ -21,16 +21,19 @@ import { readWeights } from "./weights.ts";
 const CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
 
+/** What an adapter's files hold besides its tensors. */
 export interface AdapterFilesOptions {
   /** Strings kept in the header of the weights' file, such as the data and seed of the training. */
   readonly metadata?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 }
 
+/** How an adapter is saved. */
 export interface SaveAdapterOptions extends AdapterFilesOptions {
   /** Write although the directory holds other things, which stay as they are; default false. */
   readonly overwrite?: boolean;
 }
 
+/** What a loaded adapter is called, and whether it takes part at once. */
 export interface LoadAdapterOptions {
   /** Name among the adapters of the model; default "default". */
   readonly adapterName?: string;

@@ -1,7 +1,7 @@
 // Where the files of a model or an adapter come from: a directory, a URL below which they lie, or bytes by
 // file name. A reader asks for files by plain name and need not know which it is.
 import { FormatError, LowrankError, UsageError } from "../core/error.ts";
-import { kindOfPath, list, readFile } from "../core/files.ts";
+import { kindOfPath, list, pathOfUrl, readFile } from "../core/files.ts";
 import { quote } from "./json.ts";
 
 /** Files by plain name. */
@@ -29,7 +29,7 @@ export function openSource(location: FileLocation): FileSource {
   }
   if (location instanceof URL) {
     if (location.protocol === "http:" || location.protocol === "https:") return fromUrl(location);
-    if (location.protocol === "file:") return fromDirectory(pathOf(location));
+    if (location.protocol === "file:") return fromDirectory(pathOfUrl(location));
     throw new UsageError(
       `${quote(location.href)} cannot be read; give an http, https or file URL.`,
     );
@@ -67,11 +67,6 @@ function fromDirectory(path: string): FileSource {
       return kindOfPath(whole) === null ? null : readFile(whole);
     },
   };
-}
-
-function pathOf(url: URL): string {
-  const path = globalThis.process?.getBuiltinModule?.("node:url")?.fileURLToPath(url);
-  return path ?? decodeURIComponent(url.pathname);
 }
 
 function fromUrl(url: URL): FileSource {

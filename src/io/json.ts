@@ -17,7 +17,9 @@ export class JsonNumber {
   }
 }
 
+/** An object of JSON, its keys in order. */
 export type JsonObject = Map<string, JsonValue>;
+/** Any value of JSON; numbers keep their digits. */
 export type JsonValue = null | boolean | string | JsonNumber | JsonValue[] | JsonObject;
 
 const MAX_DEPTH = 64;

@@ -27,11 +27,13 @@ const STORED_TYPES: Readonly<Record<WeightType, StoredType>> = {
   BF16: "bfloat16",
 };
 
+/** What a loaded model is called. */
 export interface LoadModelOptions {
   /** How the model is called in saved adapters (`base_model_name_or_path`). Default: the place it came from. */
   readonly name?: string;
 }
 
+/** How a model's files are written, and which others lie beside them. */
 export interface ModelFilesOptions {
   /** How weights are stored; default "F32", which loses nothing. */
   readonly dtype?: WeightType;
@@ -39,6 +41,7 @@ export interface ModelFilesOptions {
   readonly files?: ReadonlyMap<string, Uint8Array>;
 }
 
+/** How a model is saved. */
 export interface SaveModelOptions extends ModelFilesOptions {
   /** Write although the directory holds other things, which stay as they are; default false. */
   readonly overwrite?: boolean;

@@ -26,6 +26,9 @@ export interface Context {
   readonly rotary: Tensor | null;
 }
 
+/**
+ * The attention of one layer: projections, rotary positions if the model has them, and the output projection.
+ */
 export class SelfAttention extends Module {
   readonly #config: ModelConfig;
   readonly #fused: boolean;

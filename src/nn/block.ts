@@ -17,6 +17,7 @@ export function makeNorm(config: ModelConfig, init: Initializer): Norm {
   return new Kind(config.hiddenSize, config.normEps, init);
 }
 
+/** One layer of a Transformer: attention and MLP, each behind a norm and added to the residual. */
 export class Block extends Module {
   readonly #attentionNorm: Norm;
   readonly #attention: SelfAttention;

@@ -5,6 +5,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
 
+/** What a linear layer may have or share. */
 export interface LinearOptions {
   /** Default true. */
   readonly bias?: boolean;

@@ -15,6 +15,7 @@ const ACTIVATIONS: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
   relu,
 };
 
+/** The MLP of one layer, gated or plain. */
 export class Mlp extends Module {
   readonly #activation: (x: Tensor) => Tensor;
   readonly #gated: boolean;

@@ -13,6 +13,7 @@ export type StateDict = Map<
   { readonly shape: readonly number[]; readonly data: Float32Array }
 >;
 
+/** A layer or model: named parameters, named children, and what applies to all of them. */
 export class Module {
   readonly #children = new Map<string, Module>();
   readonly #parameters = new Map<string, Tensor>();

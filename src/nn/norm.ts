@@ -36,4 +36,5 @@ export class RmsNorm extends Module {
   }
 }
 
+/** Either norm. */
 export type Norm = LayerNorm | RmsNorm;

@@ -24,6 +24,7 @@ import type { Norm } from "./norm.ts";
 /** Above this many bytes of logits, head and loss are one op that makes them in chunks. The bits are the same. */
 const CHUNKED_ABOVE = 16 * 1024 * 1024;
 
+/** What a forward pass may be told about its tokens. */
 export interface ForwardOptions {
   /** Keys and values of what came before; the new ones are appended. */
   readonly cache?: KvCache;
@@ -33,6 +34,7 @@ export interface ForwardOptions {
   readonly starts?: Tensor;
 }
 
+/** How the losses of a batch's targets are put together. */
 export interface LossOptions {
   /** "mean" over the trained targets (default) or "sum". */
   readonly reduction?: "mean" | "sum";
@@ -73,6 +75,7 @@ class List extends Module {
   }
 }
 
+/** A decoder-only Transformer, its parameters named as in Hugging Face checkpoints. */
 export class Transformer extends Module {
   readonly config: ModelConfig;
   readonly #body: Body;

@@ -9,6 +9,7 @@ import { expectNotNegative, makeGroups, type Parameters } from "./group.ts";
 import type { SlotValues } from "./list.ts";
 import { Optimizer } from "./optimizer.ts";
 
+/** AdamW's settings, with PyTorch's defaults. */
 export interface AdamWOptions {
   /** Learning rate; default 1e-3. */
   readonly lr?: number;

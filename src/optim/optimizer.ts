@@ -34,6 +34,7 @@ interface Entry {
   step: number;
 }
 
+/** What all optimizers offer: steps, groups and a state that can be saved. */
 export abstract class Optimizer {
   /** The groups; `lr` and `weightDecay` of each may be changed between steps. */
   readonly paramGroups: readonly Group[];

@@ -11,11 +11,13 @@ import { UsageError } from "../core/error.ts";
 /** The factor of the step that follows `step` steps. */
 export type Schedule = (step: number) => number;
 
+/** A schedule's warm-up. */
 export interface WarmupOptions {
   /** Steps in which the factor rises from 0 to 1; default 0. */
   readonly warmupSteps?: number;
 }
 
+/** A schedule that decays after its warm-up. */
 export interface DecayOptions extends WarmupOptions {
   /** Steps of the whole run, warm-up included; the factor is 0 from there on. */
   readonly steps: number;

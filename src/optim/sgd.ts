@@ -6,6 +6,7 @@ import { expectNotNegative, makeGroups, type Parameters } from "./group.ts";
 import type { SlotValues } from "./list.ts";
 import { Optimizer } from "./optimizer.ts";
 
+/** SGD's settings, with PyTorch's defaults. */
 export interface SGDOptions {
   /** Learning rate; default 1e-3. */
   readonly lr?: number;

@@ -66,10 +66,12 @@ export function full(shape: readonly number[], value: number, options: LeafOptio
   return leaf(shape, (out) => out.fill(value), options);
 }
 
+/** A tensor filled with 0. */
 export function zeros(shape: readonly number[], options: LeafOptions = {}): Tensor {
   return full(shape, 0, options);
 }
 
+/** A tensor filled with 1. */
 export function ones(shape: readonly number[], options: LeafOptions = {}): Tensor {
   return full(shape, 1, options);
 }

@@ -7,6 +7,7 @@ import { expectFloat } from "./check.ts";
 import { expectIndices } from "./indices.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** Which rows count in a cross-entropy, and how they are put together. */
 export interface CrossEntropyOptions {
   /** The target that leaves a row out; default −100. */
   readonly ignoreIndex?: number;

@@ -7,6 +7,7 @@ import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** How much dropout drops, and whether it does. */
 export interface DropoutOptions {
   /** Probability with which an element becomes 0, at least 0 and below 1; default 0.5. */
   readonly p?: number;

@@ -6,6 +6,7 @@ import { UsageError } from "../core/error.ts";
 import { type LeafOptions, leaf } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** How random numbers are drawn. */
 export interface RandomOptions extends LeafOptions {
   /** A whole number from 0 to 2^53 − 1. */
   readonly seed: number;

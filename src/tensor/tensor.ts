@@ -15,6 +15,7 @@ import * as reduce from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
 
+/** Types of a tensor's elements: numbers to compute with, and indices. */
 export type DType = "float32" | "int32";
 
 /** Numbers of a tensor, row-major. */

@@ -9,6 +9,7 @@ import { noGrad, scope } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
 import { checkSampling, type SampleOptions, sample } from "./sample.ts";
 
+/** How much is generated, from which draws, and where it ends. */
 export interface GenerateOptions extends SampleOptions {
   /** Most tokens to make; default 100. */
   readonly maxNewTokens?: number;

@@ -1,7 +1,9 @@
 // What a training step reports, and the settings of a run.
 
+/** How the learning rate goes on after warm-up. */
 export type ScheduleName = "constant" | "linear" | "cosine";
 
+/** The settings of a run; all but `steps` have defaults. */
 export interface TrainerOptions {
   /** Optimizer steps of the whole run; the schedule ends there. */
   readonly steps: number;

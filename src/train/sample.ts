@@ -7,6 +7,7 @@ import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { softmax } from "../tensor/softmax.ts";
 
+/** How the next token is chosen. */
 export interface SampleOptions {
   /** Logits are divided by it; 0 takes the likeliest token always. Default 0.8. */
   readonly temperature?: number;
