@@ -113,11 +113,6 @@ export class RunDirectory {
       })
       .sort((a, b) => b.step - a.step);
   }
-
-  /** Removes a state that leads nowhere. */
-  discard(checkpoint: Checkpoint): void {
-    removeFile(checkpoint.path);
-  }
 }
 
 function namesIn(path: string): string[] {
