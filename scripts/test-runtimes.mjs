@@ -17,7 +17,7 @@ import { findChromium, runChromium } from "../test/runtimes/chromium.mjs";
 import { installed, npm } from "../test/runtimes/install.mjs";
 import { runToEnd } from "../test/runtimes/process.mjs";
 import * as program from "../test/runtimes/program.mjs";
-import { runWorkerd } from "../test/runtimes/workerd.mjs";
+import { runWorkerd, runWorkerdInHalves } from "../test/runtimes/workerd.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const workspace = mkdtempSync(join(tmpdir(), "lowrank-package-"));
@@ -59,6 +59,13 @@ const cases = [
   },
   { name: "bun", get: fromNpm("bun", "bun", (path) => command(path)), threads: 2 },
   { name: "workerd", get: workerd({ entry: "worker.mjs", date: "2025-06-01" }), threads: 1 },
+  {
+    name: "workerd, in two processes",
+    get: fromNpm("workerd", "workerd", (path) => () => {
+      return runWorkerdInHalves(path, workspace, { entry: "worker.mjs", date: "2025-06-01" });
+    }),
+    threads: 1,
+  },
   {
     name: "workerd of an older date, module given",
     get: workerd({ entry: "worker-with-module.mjs", date: "2024-09-01" }),
@@ -133,7 +140,8 @@ function complaint(wanted, result, hash) {
   if (one.threads !== 1 || two.threads !== wanted.threads) {
     return `expected 1 and ${wanted.threads} threads, got ${one.threads} and ${two.threads}`;
   }
-  for (const { sha256, threads } of result.runs) {
+  for (const { sha256, threads, memory } of result.runs) {
+    if (memory > program.memoryLimit) return `took ${memory} bytes of linear memory`;
     if (sha256 !== hash) return `expected the hash ${hash}, got ${sha256} with ${threads} threads`;
   }
   return null;

@@ -1,54 +1,70 @@
-// What every runtime runs: a short training whose result is reduced to one SHA-256. It knows no runtime; the
-// files that it wants of the package come as bytes.
+// What every runtime runs: the embedded model learns a LoRA adapter for some steps of the deterministic build; the
+// result is the SHA-256 of the adapter's file. It knows no runtime; the files of the package come as bytes.
+
+const MODEL = "models/lowrank-sotu";
+const TEXT = "data/king-james.txt";
+const STEPS = 6;
 
 /** Files of the package, by their paths in it, that `run` is given. */
-export const files = [];
+export const files = [
+  ...["config.json", "model.safetensors", "tokenizer.json"].map((name) => `${MODEL}/${name}`),
+  TEXT,
+];
 
-/** The hash that every runtime must find; null: the one that the first runtime found. */
+/** The hash that every runtime must find. */
 export const pinned = null;
 
-const ROWS = 96;
-const WIDTH = 128;
+/** Linear memory that a run may take: a worker's isolate has 128 MB for everything. */
+export const memoryLimit = 64 * 1024 * 1024;
 
-function matrix(rows, columns, seed) {
-  const values = new Float32Array(rows * columns);
-  let state = seed;
-  for (let i = 0; i < values.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    values[i] = state / 2 ** 31 - 1;
-  }
-  return { values, shape: [rows, columns] };
-}
-
-async function sha256(values) {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", values.slice()));
+async function sha256(bytes) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice()));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Gradient descent on a layer of tanh; large enough that two threads share the work. */
-export async function run(lowrank, { threads, module }) {
+/** A trainer over the embedded model; the same in every process. */
+async function prepare(lowrank, contents) {
+  const named = Object.entries(contents).filter(([path]) => path.startsWith(`${MODEL}/`));
+  const model = await lowrank.loadModel(
+    Object.fromEntries(named.map(([path, bytes]) => [path.slice(MODEL.length + 1), bytes])),
+  );
+  const text = contents[TEXT];
+  const data = await lowrank.loadText(model, { text, batchSize: 2, blockSize: 64, seed: 1 });
+  const adapter = lowrank.injectLora(model, {
+    r: 4,
+    loraAlpha: 8,
+    loraDropout: 0.1,
+    targetModules: "all-linear",
+  });
+  return { adapter, trainer: new lowrank.Trainer(model, data, { steps: STEPS, seed: 1 }) };
+}
+
+async function hashOf(lowrank, adapter) {
+  return sha256(lowrank.adapterFiles(adapter).get("adapter_model.safetensors"));
+}
+
+/** The whole run. */
+export async function run(lowrank, { threads, module, files: contents }) {
   const engine = await lowrank.init({ deterministic: true, threads, module });
-  const made = (rows, columns, seed, options) => {
-    const { values, shape } = matrix(rows, columns, seed);
-    return lowrank.tensor(values, { shape, ...options });
-  };
-  const input = made(ROWS, WIDTH, 1);
-  const target = made(ROWS, WIDTH, 2);
-  const weight = made(WIDTH, WIDTH, 3, { requiresGrad: true });
-  for (let step = 0; step < 5; step++) {
-    lowrank.scope(() => {
-      const error = input.matmul(weight).tanh().sub(target);
-      error.mul(error).mean().backward();
-    });
-    const gradient = weight.grad;
-    weight.set(weight.toArray().map((value, i) => value - Math.fround(8 * gradient[i])));
-    weight.zeroGrad();
-  }
+  const { adapter, trainer } = await prepare(lowrank, contents);
+  while (!trainer.done) trainer.trainStep();
   const result = {
     threads: engine.threads,
     build: engine.build,
-    sha256: await sha256(weight.toArray()),
+    memory: engine.memoryBytes,
+    sha256: await hashOf(lowrank, adapter),
   };
   engine.shutdown();
   return result;
+}
+
+/** Half of the run, from where `state` (bytes; empty: the start) was taken: the state, or the hash at the end. */
+export async function runHalf(lowrank, { module, files: contents, state }) {
+  const engine = await lowrank.init({ deterministic: true, threads: 1, module });
+  const { adapter, trainer } = await prepare(lowrank, contents);
+  if (state.length > 0) trainer.loadState(state);
+  for (let i = 0; i < STEPS / 2; i++) trainer.trainStep();
+  return trainer.done
+    ? { memory: engine.memoryBytes, sha256: await hashOf(lowrank, adapter) }
+    : trainer.state();
 }

@@ -42,8 +42,8 @@ const worker :Workerd.Worker = (
 `;
 }
 
-/** What the worker reports. */
-export async function runWorkerd(binary, workspace, { entry, date }) {
+/** Starts a workerd of its own and gives its answer to one request to `read`. */
+async function ask(binary, workspace, { entry, date }, request, read) {
   const port = await freePort();
   writeFileSync(join(workspace, "config.capnp"), configuration(workspace, { entry, date, port }));
   const options = { cwd: workspace };
@@ -52,12 +52,31 @@ export async function runWorkerd(binary, workspace, { entry, date }) {
     while (Date.now() < deadline) {
       try {
         const signal = AbortSignal.timeout(LIMIT_MS);
-        const response = await fetch(`http://127.0.0.1:${port}/`, { signal });
-        return response.ok ? await response.json() : { error: await response.text() };
+        const response = await fetch(`http://127.0.0.1:${port}/`, { ...request, signal });
+        return response.ok ? await read(response) : { error: await response.text() };
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
     return { error: `workerd did not answer. ${stderr()}` };
   });
+}
+
+const asJson = (response) => response.json();
+const asBytes = async (response) => new Uint8Array(await response.arrayBuffer());
+
+/** What the worker reports. */
+export async function runWorkerd(binary, workspace, options) {
+  return ask(binary, workspace, options, {}, asJson);
+}
+
+/** The run in two halves, each in a workerd process of its own, the state's bytes carried over. */
+export async function runWorkerdInHalves(binary, workspace, options) {
+  const post = (body) => ({ method: "POST", body });
+  const state = await ask(binary, workspace, options, post(new Uint8Array()), asBytes);
+  if (state.error !== undefined) return state;
+  const end = await ask(binary, workspace, options, post(state), asJson);
+  if (end.error !== undefined) return end;
+  const run = { threads: 1, ...end };
+  return { state: state.length, runs: [run, run] };
 }
