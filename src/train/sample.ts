@@ -49,9 +49,10 @@ export function sample(
 ): number {
   const { temperature, topK, topP } = options;
   if (temperature === 0) return argmax(logits);
-  const probabilities = scope(() =>
-    noGrad(() => softmax(tensor(logits).div(temperature)).toArray()),
-  );
+  // The likeliest logit becomes 0: even the smallest temperature then overflows to -Infinity only.
+  const top = logits[argmax(logits)] ?? 0;
+  const scaled = logits.map((logit) => (logit - top) / temperature);
+  const probabilities = scope(() => noGrad(() => softmax(tensor(scaled)).toArray()));
   const order = Int32Array.from(probabilities, (_, i) => i);
   if (topK > 0 || topP < 1) {
     // Likeliest first; equals in the order of their ids.

@@ -113,9 +113,10 @@ export function readState(
   if (misfits.length > 0) {
     throw new UsageError(`${name} does not fit the model: ${misfits.join("; ")}.`);
   }
-  const steps = JSON.parse(metadata.get("steps") ?? "[]") as number[];
+  const [step = 0] = wholeNumbers(`[${metadata.get("step")}]`, name);
+  const steps = wholeNumbers(metadata.get("steps"), name);
   return {
-    step: Number(metadata.get("step")),
+    step,
     parameters: restored,
     optimizer: {
       optimizer: metadata.get("optimizer") ?? "",
@@ -124,6 +125,23 @@ export function readState(
       ),
     },
   };
+}
+
+/** A list of numbers of steps, as JSON. */
+function wholeNumbers(text: string | undefined, name: string): number[] {
+  const refuse = (): never => {
+    throw new FormatError(
+      `${name} cannot be used: where it counts steps, it says ${text?.slice(0, 100)}. Take an earlier checkpoint, or start the run again.`,
+    );
+  };
+  let list: unknown;
+  try {
+    list = JSON.parse(text ?? "");
+  } catch {
+    return refuse();
+  }
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+  return Array.isArray(list) && list.every(isCount) ? list : refuse();
 }
 
 function moments(tensors: ReadonlyMap<string, StoredTensor>, i: number): Float32Array[] {

@@ -1,6 +1,7 @@
 // The trainer: forward, backward and AdamW over a dataset, one optimizer step a call. Its state is a value: the
 // bytes of `state()`, given to a trainer made alike in another process or runtime, go on to the bit.
 
+import { adaptersOf } from "../adapters/set.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { TokenBatch } from "../nn/batch.ts";
@@ -16,6 +17,7 @@ import {
 import { manualSeed } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { crc32 } from "./checksum.ts";
 import { trainedTokens } from "./evaluate.ts";
 import type { StepReport, TrainerOptions } from "./progress.ts";
 import { readState, writeState } from "./state.ts";
@@ -179,9 +181,19 @@ export class Trainer {
   #setup(): Record<string, unknown> {
     const { batchSize, blockSize, seed, summary } = this.data;
     const { trainTokens, rowsPerEpoch } = summary;
+    const { inputs } = this.data.batchAt(0);
+    const firstBatch = crc32(new Uint8Array(inputs.buffer, inputs.byteOffset, inputs.byteLength));
+    const { adapters, active } = adaptersOf(this.model);
+    // What shapes do not tell: the scale of each adapter, its dropout, and which ones take part.
+    const scales = [...adapters.values()].map(({ name, config }) => {
+      const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern } = config;
+      const patterns = [...rankPattern, ...alphaPattern];
+      return { name, r, loraAlpha, loraDropout, useRslora, patterns };
+    });
     return {
       options: this.options,
-      data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch },
+      data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
+      adapters: { scales, active },
     };
   }
 
