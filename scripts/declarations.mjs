@@ -34,8 +34,8 @@ export function pruneOutputs(root) {
         root,
         file.slice(join(root, "dist/").length).replace(/\.(js|d\.ts)$/, ".ts"),
       );
-      const isStale = !existsSync(source);
-      if (isStale || (file.endsWith(".d.ts") && !wanted.has(normalize(file)))) rmSync(file);
+      const isUnread = file.endsWith(".d.ts") && !wanted.has(normalize(file));
+      if (!existsSync(source) || isUnread) rmSync(file);
     }
   }
 }

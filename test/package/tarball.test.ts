@@ -1,0 +1,125 @@
+// The package on its way to a user: what is in it, how large it is, and that it works in an empty folder.
+
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { install, makeWorkspace, pack, root, run, tool } from "./installed.ts";
+
+const MODEL_LIMIT = 4_000_000;
+const LIMIT = 300_000;
+
+const workspace = makeWorkspace("package");
+const packed = pack(root, workspace.path);
+const folder = install(packed.path, workspace.path);
+const home = join(folder, "node_modules/lowrank");
+
+interface Manifest {
+  readonly version: string;
+  readonly sideEffects: unknown;
+  readonly type: string;
+  readonly [field: string]: unknown;
+}
+
+const manifest = JSON.parse(readFileSync(join(home, "package.json"), "utf8")) as Manifest;
+
+test("the package depends on nothing", () => {
+  for (const field of ["dependencies", "peerDependencies", "optionalDependencies"]) {
+    assert.is(manifest[field], undefined, field);
+  }
+  const installed = readdirSync(join(folder, "node_modules")).filter((name) => name[0] !== ".");
+  assert.equal(installed, ["lowrank"]);
+});
+
+test("the package is an ES module without side effects", () => {
+  assert.is(manifest.type, "module");
+  assert.is(manifest.sideEffects, false);
+});
+
+test("the tarball is at most 4 MB, and 300 KB without the model", () => {
+  assert.ok(packed.size <= MODEL_LIMIT, `${packed.size} bytes`);
+  const copy = join(workspace.path, "without-model");
+  cpSync(home, copy, { recursive: true });
+  rmSync(join(copy, "models"), { recursive: true, force: true });
+  const { size } = pack(copy, workspace.path);
+  console.log(`\npackage: ${packed.size} bytes, without the model ${size} bytes`);
+  assert.ok(size <= LIMIT, `${size} bytes without the model`);
+});
+
+test("the tarball holds what the program needs and nothing else", () => {
+  const allowed = [
+    /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
+    /^dist\/core\.wasm(\.d\.ts)?$/,
+    /^dist\/src\/(index|(adapters|cli|core|data|io|nn|optim|tensor|train)\/[\w/-]+)\.(js|d\.ts)$/,
+    /^data\/king-james\.txt$/,
+    /^models\/lowrank-sotu\/(README\.md|config\.json|model\.safetensors|tokenizer\.json)$/,
+  ];
+  const strange = packed.files.filter((file) => !allowed.some((pattern) => pattern.test(file)));
+  assert.equal(strange, []);
+  for (const needed of [
+    ...["README.md", "LICENSE", "CHANGELOG.md", "dist/core.wasm", "dist/core.wasm.d.ts"],
+    ...["dist/src/index.js", "dist/src/index.d.ts", "dist/src/cli/main.js", "data/king-james.txt"],
+    ...["config.json", "model.safetensors", "tokenizer.json", "README.md"].map(
+      (name) => `models/lowrank-sotu/${name}`,
+    ),
+  ]) {
+    assert.ok(packed.files.includes(needed), needed);
+  }
+});
+
+test("every program and every declaration in it belongs to a source of today", () => {
+  const stale = packed.files
+    .filter((file) => file.startsWith("dist/src/"))
+    .filter((file) => {
+      const source = file.slice("dist/".length).replace(/\.(js|d\.ts)$/, ".ts");
+      return !existsSync(join(root, source));
+    });
+  assert.equal(stale, []);
+});
+
+test("the command runs in an empty folder", () => {
+  const version = run("npx", ["--offline", "lowrank", "--version"], folder);
+  assert.is(version.status, 0, version.output);
+  assert.ok(version.output.includes(manifest.version), version.output);
+  const help = run("npx", ["--offline", "lowrank", "train", "--help"], folder);
+  assert.is(help.status, 0, help.output);
+  assert.match(help.output, /--steps/);
+});
+
+test("the command finds the embedded model", () => {
+  const { status, output } = run("npx", ["--offline", "lowrank", "inspect", "--json"], folder);
+  assert.is(status, 0, output);
+});
+
+const program = `
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { init, tensor } from "lowrank";
+const bytes = readFileSync(fileURLToPath(import.meta.resolve("lowrank/core.wasm")));
+for (const options of [{}, { deterministic: true }, { module: new WebAssembly.Module(bytes) }]) {
+  const engine = await init({ threads: 1, ...options });
+  const a = tensor([[1, 2], [3, 4]]);
+  console.log(a.matmul(a).toArray().join(" "));
+}
+`;
+
+test("an import works, and so does the binary given by hand", () => {
+  const { status, output } = run(process.execPath, ["--input-type=module", "-e", program], folder);
+  assert.is(status, 0, output);
+  assert.is(output, "7 10 15 22\n".repeat(3));
+});
+
+test("publint finds nothing", () => {
+  const { status, output } = tool("publint", "src/cli.js", ["--strict", packed.path], root);
+  assert.is(status, 0, output);
+  assert.match(output, "All good!");
+});
+
+test("attw finds nothing", () => {
+  const words = ["--profile", "esm-only", "--format", "json", packed.path];
+  const { status, output } = tool("@arethetypeswrong/cli", "dist/index.js", words, root);
+  assert.is(status, 0, output);
+});
+
+test.after(() => workspace.remove());
+test.run();
