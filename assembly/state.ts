@@ -53,7 +53,7 @@ export class State {
   dropoutOrdinal: u32;
 }
 
-/** Indices of the counters at the head of the state. The front end has the same list (src/core/counters.ts). */
+/** Indices of the counters at the head of the state. The front end has the same list (src/core/op.ts); a test compares them. */
 export const enum Counter {
   PersistentBytes = 0,
   ArenaBytes = 1,
