@@ -31,12 +31,12 @@ function makeLayers(
   model: Transformer,
   shapes: readonly (readonly [string, LoraShape])[],
   config: LoraConfig,
-  seed: number,
+  { adapterName, seed }: Required<InjectOptions>,
 ): Map<string, AdapterLayer> {
   const layers = new Map<string, AdapterLayer>();
   try {
     for (const [path, shape] of shapes) {
-      const random = { seed, stream: streamOf(path) };
+      const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
       const { engine } = (model.moduleAt(path) as Linear).weight;
       layers.set(
         path,
@@ -86,7 +86,7 @@ export function injectLora(
     }
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
-  const layers = makeLayers(model, shapes, config, seed);
+  const layers = makeLayers(model, shapes, config, { adapterName, seed });
   if (set.adapters.size === 0) model.freeze();
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
