@@ -1,6 +1,7 @@
 // Matrix products as shares of the roof: squares and the shapes of a small Transformer, in every operand layout.
 //   NT  x·Wᵀ from rows of W      NN  dY·W from rows of W       TN  dYᵀ·X
 //   PP  x·Wᵀ from packed W       PT  dY·W from packed W        LR  PP with a low-rank branch of rank 8
+import { asShare } from "./figure.ts";
 import {
   againstRoof,
   type Core,
@@ -74,13 +75,13 @@ export async function benchGemm(
   );
   const result = await againstRoof(core, tasks, options);
   console.log(
-    `${build}: roof ${result.roof.toFixed(1)} GFLOP/s; share of it, median of ${result.rounds} rounds (best)`,
+    `${build}: roof ${result.roof.toFixed(1)} GFLOP/s; share of it in ${result.rounds} rounds`,
   );
   for (const [m, n, k, variants] of shapes) {
     const name = `${m}x${n}x${k}`;
     const cells = variants.map((variant) => {
-      const { median, best } = result.ratios.find((ratio) => ratio.name === `${name} ${variant}`)!;
-      return `${variant} ${(100 * median).toFixed(0)} % (${(100 * best).toFixed(0)} %)`;
+      const { figure } = result.ratios.find((ratio) => ratio.name === `${name} ${variant}`)!;
+      return `${variant} ${asShare(figure)}`;
     });
     console.log(`  ${name.padEnd(12)} ${cells.join("  ")}`);
   }

@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs";
 import v8 from "node:v8";
 import { instantiateSync } from "@assemblyscript/loader";
 import { Bench } from "tinybench";
+import { type Figure, figure } from "./figure.ts";
+import { cpuTime } from "./rounds.ts";
 
 type Kernel = (...args: number[]) => number;
 type Kernels = Record<
@@ -49,10 +51,8 @@ export interface Task {
 /** A kernel's speed as a share of the roof. */
 export interface Ratio {
   readonly name: string;
-  /** Median over the rounds that count. */
-  readonly median: number;
-  /** Fastest sample of the kernel over fastest sample of the roof. */
-  readonly best: number;
+  /** Over the rounds that count. */
+  readonly figure: Figure;
 }
 
 /** How long to measure. */
@@ -75,17 +75,6 @@ export interface RoofResult {
 const RoofSteps = 4000;
 // A sample of fewer operations than this (about 0.3 ms) would measure the timer.
 const OperationsOfASample = 1e7;
-
-// CPU time in milliseconds: one thread's work, whatever else the machine is doing.
-function cpuTime(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
 
 /** Runs all tasks, interleaved with the core's roof. */
 export async function againstRoof(
@@ -121,21 +110,20 @@ export async function againstRoof(
   round();
   await new Promise((resolve) => setTimeout(resolve, 300));
   const speeds: number[][] = [];
-  let best: number[] = [];
+  let roofBest = 0;
   let counted: number[][] = [];
   // On a busy machine few rounds count: go on until enough do, at most twice as long.
   while (counted.length < rounds && speeds.length < 2 * rounds) {
     speeds.push(round());
-    best = all.map((_, i) => Math.max(...speeds.map((speed) => speed[i]!)));
-    counted = speeds.filter((speed) => speed[0]! >= 0.95 * best[0]!);
+    roofBest = Math.max(...speeds.map((speed) => speed[0]!));
+    counted = speeds.filter((speed) => speed[0]! >= 0.95 * roofBest);
   }
   return {
-    roof: best[0]! / 1e9,
+    roof: roofBest / 1e9,
     rounds: counted.length,
     ratios: tasks.map(({ name }, i) => ({
       name,
-      median: median(counted.map((speed) => speed[i + 1]! / speed[0]!)),
-      best: best[i + 1]! / best[0]!,
+      figure: figure(counted.map((speed) => speed[i + 1]! / speed[0]!)),
     })),
   };
 }

@@ -1,0 +1,44 @@
+// Measures things side by side: each round is a tinybench run of its own over all of them, so that a clock that drifts
+// from round to round moves all alike, and ratios within a round stay what they are.
+
+import { Bench } from "tinybench";
+
+/** How long to measure. */
+export interface RoundOptions {
+  readonly rounds: number;
+  /** Calls of each task in a round; the fastest counts. */
+  readonly calls: number;
+  /** Milliseconds of the clock: wall time by default. */
+  readonly now?: () => number;
+}
+
+/** CPU time of the process in milliseconds: one thread's work, whatever else the machine is doing. */
+export function cpuTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Milliseconds of each task in each round, as [task][round]. */
+export function measureRounds(
+  tasks: readonly (() => void)[],
+  { rounds, calls, now }: RoundOptions,
+): number[][] {
+  const found: number[][] = tasks.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    const bench = new Bench({
+      time: 0,
+      iterations: calls,
+      warmup: false,
+      ...(now === undefined ? {} : { now }),
+    });
+    tasks.forEach((task, i) => {
+      bench.add(String(i), task);
+    });
+    bench.runSync();
+    bench.tasks.forEach(({ result }, i) => {
+      if (result.state !== "completed") throw new Error(`task ${i} did not complete`);
+      found[i]?.push(result.latency.min);
+    });
+  }
+  return found;
+}
