@@ -248,10 +248,14 @@ function inputGradient(
   );
 }
 
-/** This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. */
+/**
+ * This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. The tensor may be x or W as well,
+ * whose gradient was divided in another way: a barrier parts them.
+ */
 function biasGradient(b: Tensor, g: usize, m: i32, n: i32, thread: i32, threads: i32): void {
   const db = gradient(b);
   if (db == 0) return;
+  barrier(thread, threads);
   const begin = Share.begin(n, 4, thread, threads);
   const end = Share.end(n, 4, thread, threads);
   if (!accumulates(b)) memory.fill(db + ((<usize>begin) << 2), 0, (<usize>(end - begin)) << 2);

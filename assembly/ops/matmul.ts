@@ -131,6 +131,7 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const g = y.grad;
   const da = gradient(a);
   const db = gradient(b);
+  addWork(thread, (<u64>y.size * <u64>k * <u64>(i32(da != 0) + i32(db != 0))) / <u64>threads);
   if (flat(y)) {
     if (da != 0) {
       // biome-ignore format: one operand after the other
