@@ -43,16 +43,17 @@ export function linear(
 ): Tensor {
   const k = x.shape.at(-1) ?? 0;
   const n = weight.shape[0] ?? 0;
-  if (x.rank === 0 || x.dtype !== "float32" || weight.rank !== 2 || weight.shape[1] !== k) {
+  const floats = x.dtype === "float32" && weight.dtype === "float32";
+  if (!floats || x.rank === 0 || weight.rank !== 2 || weight.shape[1] !== k) {
     throw new ShapeError(
-      `linear cannot multiply x ${x.dtype} [${x.shape}] by a weight of [${weight.shape}]: expected x [..., K] and weight [N, K].`,
+      `linear cannot multiply x ${x.dtype} [${x.shape}] by a weight of ${weight.dtype} [${weight.shape}]: expected x [..., K] and weight [N, K], both float32.`,
     );
   }
   const sources = [x, weight];
   if (bias !== null) {
     if (bias.rank !== 1 || bias.shape[0] !== n || bias.dtype !== "float32") {
       throw new ShapeError(
-        `linear got a bias of [${bias.shape}] for a weight of [${weight.shape}]; expected [${n}].`,
+        `linear got a bias of ${bias.dtype} [${bias.shape}] for a weight of [${weight.shape}]; expected float32 [${n}].`,
       );
     }
     sources.push(bias);

@@ -27,17 +27,19 @@ function broadcastBatches(a: Tensor, b: Tensor): number[] {
   });
 }
 
-/** A vector on either side becomes a matrix, and its axis goes again. */
+/** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
 function throughMatrices(a: Tensor, b: Tensor): Tensor {
-  return composed(() => {
-    const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
-    const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
-    const product = matmul(left, right);
-    const shape = product.shape.slice();
-    if (b.rank === 1) shape.splice(-1, 1);
-    if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
-    return product.reshape(shape);
-  });
+  return a.engine.run(() =>
+    composed(() => {
+      const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
+      const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
+      const product = matmul(left, right);
+      const shape = product.shape.slice();
+      if (b.rank === 1) shape.splice(-1, 1);
+      if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
+      return product.reshape(shape);
+    }),
+  );
 }
 
 /**
@@ -47,12 +49,16 @@ function throughMatrices(a: Tensor, b: Tensor): Tensor {
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.dtype !== "float32" || b.dtype !== "float32") {
-    throw new ShapeError(`matmul needs float32 tensors, but got ${a.dtype} and ${b.dtype}.`);
+    throw new ShapeError(
+      `matmul needs float32 tensors, but got ${a.dtype} [${a.shape}] and ${b.dtype} [${b.shape}].`,
+    );
   }
   if (a.rank === 0 || b.rank === 0) throw misfit(a, b, "a scalar has no axis to sum over");
-  if (a.rank === 1 || b.rank === 1) return throughMatrices(a, b);
-  const [m = 0, k = 0] = a.shape.slice(-2);
-  const [k2 = 0, n = 0] = b.shape.slice(-2);
+  const k = a.shape.at(-1);
+  const k2 = b.shape.at(b.rank === 1 ? -1 : -2);
   if (k !== k2) throw misfit(a, b, `the inner sizes ${k} and ${k2} differ`);
+  if (a.rank === 1 || b.rank === 1) return throughMatrices(a, b);
+  const m = a.shape.at(-2) ?? 0;
+  const n = b.shape.at(-1) ?? 0;
   return apply(Op.Matmul, [a, b], [...broadcastBatches(a, b), m, n]);
 }
