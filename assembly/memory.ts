@@ -13,6 +13,8 @@ const ALIGN: usize = 64;
 const PAGE: usize = 65536;
 const SMALLEST_CHUNK: usize = 256 * 1024;
 const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
+/** Nothing of more bytes fits into 4 GiB beside what lies there already; sums of sizes below it do not wrap around. */
+const MOST: usize = 0xffff0000;
 
 // @ts-ignore: decorator
 @unmanaged
@@ -93,8 +95,8 @@ function grownTo(end: usize): bool {
 
 /** A persistent block of at least `bytes` bytes, or 0 when memory cannot grow. Its contents are arbitrary. */
 export function allocate(bytes: usize): usize {
-  const need = roundUp(max<usize>(bytes, 1));
-  if (need >= bytes) {
+  if (bytes <= MOST) {
+    const need = roundUp(max<usize>(bytes, 1));
     let at = place(need);
     if (at == 0 && releaseIdleChunks()) at = place(need);
     if (at != 0) return at;
@@ -212,13 +214,17 @@ function releaseIdleChunks(): bool {
 /** Bytes of the tape arena, 64-byte aligned, or 0 when memory cannot grow. Their contents are arbitrary. */
 export function arenaAllocate(bytes: usize): usize {
   const s = state();
+  if (bytes > MOST) {
+    s.failedBytes = bytes;
+    return 0;
+  }
   const need = roundUp(max<usize>(bytes, 1));
   if (s.chunk == 0 || s.cursor + need > chunk(s.chunk).end || s.cursor + need < s.cursor) {
     // Chunks behind the one in use are empty: take the next that is large enough, or make a new one.
     let next = s.chunk == 0 ? s.firstChunk : chunk(s.chunk).next;
     while (next != 0 && chunk(next).end - next - ALIGN < need) next = chunk(next).next;
     if (next == 0) next = addChunk(need);
-    if (next == 0 || need < bytes) {
+    if (next == 0) {
       s.failedBytes = bytes;
       return 0;
     }
