@@ -5,6 +5,7 @@
 import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind, takeMark } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
+import { addRow } from "./ops/move";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
 import { Counter, count, state } from "./state";
@@ -139,13 +140,27 @@ function zeroedGradient(t: Tensor): bool {
   return true;
 }
 
-/** Asks that an intermediate tensor's gradient outlive backward. False when out of memory. */
-export function retainGradient(at: usize): bool {
-  const t = tensor(tensor(at).root);
-  if (t.op == Op.Leaf || t.flags & Flag.RetainGrad) return true;
-  if (!zeroedGradient(t)) return false;
-  t.flags |= Flag.RetainGrad;
-  return true;
+/** Does a record belong to the innermost scope, so that it goes when what is allocated now goes? */
+function isInnermost(at: usize): bool {
+  const outer = changetype<Mark>(state().mark).tail;
+  for (let r = state().tail; r != outer; r = tensor(r).previous) if (r == at) return true;
+  return false;
+}
+
+/**
+ * Asks that an intermediate tensor's gradient outlive backward; 1. What backward passes on is the gradient of one
+ * pass, so the copy that is kept lies apart. 0 when out of memory, −1 when the tensor belongs to an outer scope.
+ */
+export function retainGradient(at: usize): i32 {
+  const root = tensor(at).root;
+  const t = tensor(root);
+  if (t.op == Op.Leaf || t.kept != 0) return 1;
+  if (!isInnermost(root)) return -1;
+  const bytes = (<usize>t.size) << 2;
+  t.kept = arenaAllocate(bytes);
+  if (t.kept == 0) return 0;
+  memory.fill(t.kept, 0, bytes);
+  return 1;
 }
 
 /** Opens a scope; false when out of memory. */
@@ -275,18 +290,17 @@ export function backward(at: usize): bool {
     if (t.root != r || t.grad == 0 || !requiresGrad(t) || t.op == Op.Leaf) continue;
     done = ensureGradients(t) && (t.size == 0 || run(t, Job.Backward));
     finish(t);
-    if ((t.flags & Flag.RetainGrad) == 0) {
-      changetype<Spare>(t.grad).next = s.spareGradients;
-      changetype<Spare>(t.grad).bytes = spareBytes(t);
-      s.spareGradients = t.grad;
-      t.grad = 0;
-    }
+    if (t.kept != 0) addRow(t.kept, t.grad, t.size);
+    changetype<Spare>(t.grad).next = s.spareGradients;
+    changetype<Spare>(t.grad).bytes = spareBytes(t);
+    s.spareGradients = t.grad;
+    t.grad = 0;
   }
   if (!done) {
     for (let r = at; r != 0; r = tensor(r).previous) {
       const t = tensor(r);
       t.flags &= ~Flag.Fresh;
-      if (t.op != Op.Leaf && (t.flags & Flag.RetainGrad) == 0) t.grad = 0;
+      if (t.op != Op.Leaf) t.grad = 0;
     }
   }
   s.spareGradients = 0;

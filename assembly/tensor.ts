@@ -18,8 +18,6 @@ export const enum Flag {
   Packed = 4,
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
-  /** Keep the gradient of this intermediate tensor after backward. */
-  RetainGrad = 16,
   /** Data belongs to another record. */
   Alias = 32,
 }
@@ -72,6 +70,8 @@ export class Tensor {
   f3: f32;
   /** What forward leaves for backward (row statistics, the low-rank bottleneck). */
   saved: usize;
+  /** Copy of the gradient that outlives backward passes, their sum; 0 unless asked for. */
+  kept: usize;
 }
 
 export function tensor(at: usize): Tensor {

@@ -9,6 +9,7 @@ export interface Exports {
   commit(record: number): number;
   dispose(record: number): void;
   dropGradient(record: number): void;
+  /** 1; 0 when out of memory, -1 for a tensor of an outer scope. */
   retainGradient(record: number): number;
   openScope(): number;
   closeScope(): void;

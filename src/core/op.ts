@@ -59,6 +59,7 @@ export const Field = {
   ints: 92,
   floats: 132,
   saved: 148,
+  kept: 152,
 } as const;
 
 export const Flag = {
@@ -66,7 +67,6 @@ export const Flag = {
   Persistent: 2,
   Packed: 4,
   Fresh: 8,
-  RetainGrad: 16,
   Alias: 32,
 } as const;
 

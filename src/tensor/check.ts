@@ -1,6 +1,6 @@
 // What the front end asks of an op's operands before the engine sees them.
 
-import { ShapeError } from "../core/error.ts";
+import { ShapeError, UsageError } from "../core/error.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Throws unless `x` is a float32 tensor; int32 tensors are indices, and nothing else. */
@@ -38,4 +38,23 @@ export function broadcastShape(op: string, a: readonly number[], b: readonly num
     }
     return m === 1 ? n : m;
   });
+}
+
+/** Throws unless `backward` can start from this tensor. */
+export function expectDifferentiable(loss: Tensor): void {
+  if (loss.persistent) {
+    throw new UsageError(
+      "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }).",
+    );
+  }
+  if (loss.size !== 1) {
+    throw new ShapeError(
+      `backward() starts from a tensor of one element, but the shape is [${loss.shape}]. Reduce it with sum() or mean() first.`,
+    );
+  }
+  if (!loss.requiresGrad) {
+    throw new UsageError(
+      "backward() found nothing to differentiate: no tensor with requiresGrad led to this one, or it was made under noGrad().",
+    );
+  }
 }

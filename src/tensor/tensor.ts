@@ -9,6 +9,7 @@ import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag } from "../core/op.ts";
 import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
+import { expectDifferentiable } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import * as reduce from "./reduce.ts";
@@ -153,12 +154,17 @@ export class Tensor {
     if (wasPacked) this.pack();
   }
 
+  /** The gradient in place. */
+  #gradient(): Float32Array | null {
+    const { f32, i32 } = this.engine;
+    const root = this.#field(Field.root);
+    const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.kept) >>> 2] || 0) >>> 2;
+    return at === 0 ? null : f32.subarray(at, at + this.size);
+  }
+
   /** A copy of the gradient, row-major, or null when there is none. */
   get grad(): Float32Array | null {
-    const root = this.#field(Field.root);
-    const address = (this.engine.i32[(root + Field.grad) >>> 2] ?? 0) >>> 0;
-    if (address === 0) return null;
-    return this.engine.f32.slice(address >>> 2, (address >>> 2) + this.size);
+    return this.#gradient()?.slice() ?? null;
   }
 
   /** Frees the gradient of a persistent tensor. */
@@ -166,9 +172,15 @@ export class Tensor {
     if (this.#persistent) this.engine.wasm.dropGradient(this.address);
   }
 
-  /** Asks that the gradient of this intermediate tensor outlive `backward`. */
+  /** Asks that the gradient of this intermediate tensor outlive `backward`, in the scope that made it; passes add up. */
   retainGrad(): void {
-    if (this.engine.wasm.retainGradient(this.address) === 0) this.engine.outOfMemory("a gradient");
+    const done = this.engine.wasm.retainGradient(this.address);
+    if (done === 0) this.engine.outOfMemory("a gradient");
+    if (done < 0) {
+      throw new UsageError(
+        `retainGrad() came in an inner scope, for a tensor of shape [${this.shape}]. Call it in the scope that made the tensor.`,
+      );
+    }
   }
 
   /**
@@ -176,21 +188,7 @@ export class Tensor {
    * @throws UsageError outside a scope, or when nothing that requires a gradient led here.
    */
   backward(): void {
-    if (this.#persistent) {
-      throw new UsageError(
-        "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }).",
-      );
-    }
-    if (this.size !== 1) {
-      throw new ShapeError(
-        `backward() starts from a tensor of one element, but the shape is [${this.shape}]. Reduce it with sum() or mean() first.`,
-      );
-    }
-    if (!this.requiresGrad) {
-      throw new UsageError(
-        "backward() found nothing to differentiate: no tensor with requiresGrad led to this one, or it was made under noGrad().",
-      );
-    }
+    expectDifferentiable(this);
     if (this.engine.wasm.backward(this.address) === 0) this.engine.outOfMemory("backward()");
   }
 
