@@ -167,9 +167,10 @@ export class Tensor {
     return this.#gradient()?.slice() ?? null;
   }
 
-  /** Frees the gradient of a persistent tensor. */
+  /** Frees the gradient of a persistent tensor; that of a scope's tensor is set to 0. */
   zeroGrad(): void {
     if (this.#persistent) this.engine.wasm.dropGradient(this.address);
+    else this.#gradient()?.fill(0);
   }
 
   /** Asks that the gradient of this intermediate tensor outlive `backward`, in the scope that made it; passes add up. */

@@ -58,4 +58,15 @@ inFirst(
   },
 );
 
+inFirst("zeroGrad sets the gradient of a scope's own leaf to 0", () => {
+  scope(() => {
+    const x = tensor([1, 2], { requiresGrad: true });
+    const loss = x.mul(2).sum();
+    loss.backward();
+    x.zeroGrad();
+    loss.backward();
+    assert.equal([...(x.grad ?? [])], [2, 2]);
+  });
+});
+
 test.run();
