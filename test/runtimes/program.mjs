@@ -12,7 +12,7 @@ export const files = [
 ];
 
 /** The hash that every runtime must find. */
-export const pinned = null;
+export const pinned = "e1f38dd8b68fae63fe53130fa91ec21211f76fd755f977bafea1e4f88b7fe4b1";
 
 /** Linear memory that a run may take: a worker's isolate has 128 MB for everything. */
 export const memoryLimit = 64 * 1024 * 1024;
