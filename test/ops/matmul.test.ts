@@ -3,14 +3,15 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/core/error.ts";
 import { type Arr, array } from "../../src/reference/array.ts";
 import * as reference from "../../src/reference/matmul.ts";
 import { matmul } from "../../src/tensor/matmul.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { broadcastPair, fill, seed, sizeOrZero } from "../support/arbitraries.ts";
-import { expectClose, expectSame } from "../support/compare.ts";
-import { all, expectOp, run, tensorOf, U } from "./againstReference.ts";
+import { expectSame } from "../support/compare.ts";
+import { all, expectOp, expectRefusal, run, tensorOf, U } from "./againstReference.ts";
 
 function random(shape: readonly number[], seed: number): Arr {
   return array(shape, fill(shape, seed));
