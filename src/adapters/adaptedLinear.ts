@@ -6,7 +6,7 @@ import { LowrankError, UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import { leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
-import { noGrad, scope } from "../tensor/scope.ts";
+import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer } from "./layer.ts";
@@ -107,7 +107,8 @@ export class AdaptedLinear extends Linear {
     const branches = this.#branches();
     const [first] = branches;
     if (first === undefined) return linear(x, this.weight, this.bias);
-    return linear(x, this.weight, this.bias, branches.length === 1 ? first : joined(branches));
+    if (branches.length === 1) return linear(x, this.weight, this.bias, first);
+    return composed(() => linear(x, this.weight, this.bias, joined(branches)));
   }
 
   #branches(): LowRankBranch[] {

@@ -4,6 +4,7 @@
 
 import { attention, writeCache } from "../tensor/attention.ts";
 import { rope } from "../tensor/rope.ts";
+import { composed } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerCache } from "./cache.ts";
@@ -74,6 +75,10 @@ export class SelfAttention extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    return composed(() => this.#compute(x, context, cache));
+  }
+
+  #compute(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
     const { heads, kvHeads, headDim, ropeStyle } = this.#config;
     const { batchSize: b, blockSize: t, rotary, positions, offset } = context;
     const [q0, k0, v0] = this.#queriesKeysValues(x);

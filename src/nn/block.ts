@@ -1,6 +1,7 @@
 // One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
 
 import { add } from "../tensor/elementwise.ts";
+import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Context, SelfAttention } from "./attention.ts";
 import type { LayerCache } from "./cache.ts";
@@ -35,6 +36,10 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    return composed(() => this.#compute(h, context, cache));
+  }
+
+  #compute(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
     const attended = add(
       h,
       this.#attention.forward(this.#attentionNorm.forward(h), context, cache),

@@ -2,6 +2,7 @@
 
 import { gelu, relu, silu } from "../tensor/activation.ts";
 import { mul } from "../tensor/elementwise.ts";
+import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Activation, ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
@@ -41,6 +42,10 @@ export class Mlp extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor): Tensor {
+    return composed(() => this.#compute(x));
+  }
+
+  #compute(x: Tensor): Tensor {
     const up = this.#project(this.#up, x);
     const inner = this.#gated
       ? mul(this.#activation(this.#project("gate_proj", x)), up)

@@ -8,6 +8,7 @@ import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
 import { ropeTable } from "../tensor/rope.ts";
+import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
 import type { TokenBatch } from "./batch.ts";
@@ -119,6 +120,10 @@ export class Transformer extends Module {
 
   /** Hidden states after the last norm, [B, T, D]. */
   hidden(ids: Tensor, options: ForwardOptions = {}): Tensor {
+    return composed(() => this.#hidden(ids, options));
+  }
+
+  #hidden(ids: Tensor, options: ForwardOptions): Tensor {
     const [b, t] = this.#checkIds(ids, options);
     const offset = options.cache?.length ?? 0;
     const positions = options.positions ?? this.#countPositions(b, t, offset);
@@ -144,11 +149,15 @@ export class Transformer extends Module {
    * @throws ShapeError when ids are not [B, T] or do not fit the positions that the model has.
    */
   forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return this.head.forward(this.hidden(ids, options));
+    return composed(() => this.head.forward(this.#hidden(ids, options)));
   }
 
   /** The cross-entropy of a batch in nats, a scalar. */
   loss(batch: TokenBatch, options: LossOptions = {}): Tensor {
+    return composed(() => this.#loss(batch, options));
+  }
+
+  #loss(batch: TokenBatch, options: LossOptions): Tensor {
     const shape = [batch.batchSize, batch.blockSize];
     const ids = tensor(batch.inputs, { shape });
     const targets = tensor(batch.targets, { shape });
@@ -156,7 +165,7 @@ export class Transformer extends Module {
       ? { starts: tensor(batch.starts, { shape }) }
       : {};
     const positions = tensor(batch.positions, { shape });
-    const hidden = this.hidden(ids, { positions, ...starts });
+    const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
     const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
     if (head instanceof Linear && head.isPlain && !head.hasBias && logitBytes > CHUNKED_ABOVE) {
