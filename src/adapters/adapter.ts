@@ -1,10 +1,11 @@
 // An adapter: a name, its options, and one layer of its method for each target. What `injectLora` returns.
 
+import { ReleasedError } from "../core/error.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
-import { adaptersOf } from "./set.ts";
+import { type AdapterSet, adaptersOf } from "./set.ts";
 
 /** A named adapter on a model: its tensors, and whether it takes part, as a branch or merged. */
 export class Adapter {
@@ -58,12 +59,12 @@ export class Adapter {
 
   /** Makes this the only active adapter; others that are merged are unmerged. */
   activate(): void {
-    adaptersOf(this.model).activate([this.name]);
+    this.#present().activate([this.name]);
   }
 
   /** Takes this adapter out of the forward pass, unmerged if it was merged; its tensors stay. */
   disable(): void {
-    const set = adaptersOf(this.model);
+    const set = this.#present();
     set.activate(set.active.filter((name) => name !== this.name));
   }
 
@@ -72,18 +73,27 @@ export class Adapter {
    * @throws LowrankError when a weight would not be finite; then nothing has changed.
    */
   merge(): void {
-    const set = adaptersOf(this.model);
+    const set = this.#present();
     if (!this.merged) set.merge([...set.merged, this.name]);
   }
 
   /** Takes it out again, still active; without other merged adapters the base is restored bit for bit. */
   unmerge(): void {
-    const set = adaptersOf(this.model);
+    const set = this.#present();
     if (this.merged) set.merge(set.merged.filter((name) => name !== this.name));
   }
 
   /** Takes the adapter off the model and frees its tensors. */
   remove(): void {
-    adaptersOf(this.model).remove(this.name);
+    this.#present().remove(this.name);
+  }
+
+  /** The model's adapters; throws when this one has been removed, also if another has its name by now. */
+  #present(): AdapterSet {
+    const set = adaptersOf(this.model);
+    if (set.adapters.get(this.name)?.layers === this.layers) return set;
+    throw new ReleasedError(
+      `The adapter "${this.name}" has been removed from its model. Inject or load it again.`,
+    );
   }
 }

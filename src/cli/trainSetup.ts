@@ -88,7 +88,7 @@ function makeTrainer(model: PretrainedModel, data: Dataset, values: TrainValues)
     steps,
     lr: values.lr ?? (full ? RUN.fullLr : RUN.lr),
     schedule,
-    warmupSteps: values.warmup ?? Math.ceil(steps * WARMUP_SHARE),
+    warmupSteps: values.warmup ?? Math.max(0, Math.min(Math.ceil(steps * WARMUP_SHARE), steps - 1)),
     weightDecay,
     gradientAccumulation: values.accumulate,
     maxGradNorm,

@@ -41,6 +41,8 @@ export class Engine {
   readonly wasm: Exports;
   /** Open scopes, outermost first. */
   readonly scopes: Lifetime[] = [];
+  /** Records of persistent tensors disposed of while a scope is open: the tape may still read them. */
+  readonly #disposed: number[] = [];
   readonly #memory: WebAssembly.Memory;
   readonly #maximum: number;
   readonly #pool: ThreadPool | null;
@@ -133,6 +135,20 @@ export class Engine {
   get i32(): Int32Array {
     this.#renew();
     return this.#i32;
+  }
+
+  /** Frees a persistent tensor's record and data; at once, or when the outermost open scope has closed. */
+  dispose(record: number): void {
+    if (this.scopes.length > 0) this.#disposed.push(record);
+    else this.wasm.dispose(record);
+  }
+
+  /** Closes the innermost scope, and with the outermost one frees what was disposed of meanwhile. */
+  closeScope(): void {
+    this.wasm.closeScope();
+    this.scopes.pop();
+    if (this.scopes.length > 0) return;
+    for (const record of this.#disposed.splice(0)) this.wasm.dispose(record);
   }
 
   /** Bytes of linear memory now. */

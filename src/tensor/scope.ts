@@ -48,8 +48,7 @@ function replaceTensors(value: unknown, copies: ReadonlyMap<Tensor, Tensor>): un
 }
 
 function close(engine: Engine, lifetime: Lifetime): void {
-  engine.wasm.closeScope();
-  engine.scopes.pop();
+  engine.closeScope();
   lifetime.alive = false;
 }
 

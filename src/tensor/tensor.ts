@@ -221,7 +221,7 @@ export class Tensor {
     if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
   }
 
-  /** Frees a persistent tensor at once. */
+  /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */
   dispose(): void {
     if (!this.#persistent) {
       throw new UsageError(
@@ -229,7 +229,7 @@ export class Tensor {
       );
     }
     if (!this.#lifetime.alive) return;
-    this.engine.wasm.dispose(this.#address);
+    this.engine.dispose(this.#address);
     this.#lifetime.alive = false;
   }
 

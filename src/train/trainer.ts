@@ -28,7 +28,8 @@ function withDefaults(options: TrainerOptions): Settings {
   const settings: Settings = {
     lr: 2e-3,
     schedule: "cosine",
-    warmupSteps: Math.ceil(options.steps * 0.05),
+    // The first factor of a warm-up is 0: a run of one step goes without.
+    warmupSteps: Math.max(0, Math.min(Math.ceil(options.steps * 0.05), options.steps - 1)),
     weightDecay: 0.01,
     betas: [0.9, 0.999],
     gradientAccumulation: 1,
@@ -132,7 +133,18 @@ export class Trainer {
     this.#optimizer.step();
     this.#optimizer.zeroGrad();
     this.#step += 1;
+    // The loss of the next step tells of an update that overflowed; after the last one nothing would.
+    if (this.done) this.#expectFinite();
     return { step: this.#step, loss, lr: lr * factor, gradNorm, tokens };
+  }
+
+  #expectFinite(): void {
+    for (const [name, parameter] of this.#parameters) {
+      if ((parameter.toArray() as Float32Array).every(Number.isFinite)) continue;
+      throw new LowrankError(
+        `Training stopped at step ${this.#step}: the update made ${name} infinite or NaN. Lower the learning rate and take an earlier checkpoint.`,
+      );
+    }
   }
 
   /** Adds a batch's gradients, as its share of all the step's tokens; returns its share of the loss. */

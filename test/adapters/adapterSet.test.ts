@@ -6,7 +6,7 @@ import { AdaptedLinear } from "../../src/adapters/adaptedLinear.ts";
 import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
 import type { LoraLayer } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
-import { LowrankError, UsageError } from "../../src/core/error.ts";
+import { LowrankError, ReleasedError, UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter } from "../../src/io/adapter.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
@@ -86,6 +86,20 @@ withModel("removing the last adapter leaves plain layers and the base's bits", (
 withModel("a name is free again after its adapter was removed", (model) => {
   injectLora(model, { r: 2 }).remove();
   assert.is(injectLora(model, { r: 3 }).config.r, 3);
+});
+
+withModel("a removed adapter does nothing to another of its name", (model) => {
+  const removed = injectLora(model, { r: 2 });
+  removed.remove();
+  const present = injectLora(model, { r: 3 });
+  for (const call of ["activate", "disable", "merge", "unmerge", "remove"] as const) {
+    assert.throws(
+      () => removed[call](),
+      (error: unknown) => error instanceof ReleasedError && /default/.test(error.message),
+    );
+  }
+  assert.ok(present.active);
+  assert.not(present.merged);
 });
 
 withModel("r = 0, a broken rank and one above a weight's smaller side are refused", (model) => {

@@ -47,6 +47,29 @@ inFirst(
   },
 );
 
+inFirst(
+  "what is disposed of inside a scope is released at once, but backward still reads it",
+  () => {
+    const before = first.stats().persistentBytes;
+    const w = tensor([1, 2, 3], { requiresGrad: true });
+    const x = tensor([4, 5, 6]);
+    scope(() => {
+      const loss = w.mul(x).sum();
+      x.dispose();
+      assert.throws(
+        () => x.toArray(),
+        (error: unknown) => error instanceof ReleasedError,
+      );
+      const other = tensor([7, 8, 9], { persistent: true });
+      loss.backward();
+      assert.equal([...(w.grad ?? [])], [4, 5, 6]);
+      other.dispose();
+    });
+    w.dispose();
+    assert.is(first.stats().persistentBytes, before);
+  },
+);
+
 inFirst("tensors that a scope returns are copied out, also in arrays and objects", () => {
   const out = scope(() => {
     const x = tensor([1, 2]).add(1);

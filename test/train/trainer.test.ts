@@ -105,6 +105,24 @@ test("a run reports its steps, warms up, decays, and learns", () => {
   });
 });
 
+test("an update that overflows in the last step, after which no loss would tell, is an error", () => {
+  withRun({ steps: 1, lr: 1e39, warmupSteps: 0, weightDecay: 0 }, ({ trainer }) => {
+    assert.throws(
+      () => trainer.trainStep(),
+      (error: unknown) =>
+        error instanceof LowrankError && /step 1: the update made .*lora_/.test(error.message),
+    );
+  });
+});
+
+test("a run of one step takes no warm-up, whose first rate is 0", () => {
+  withRun({}, ({ model, data }) => {
+    const trainer = new Trainer(model, data, { steps: 1 });
+    assert.ok(trainer.trainStep().lr > 0);
+    trainer.dispose();
+  });
+});
+
 test("a loss that is not finite names its step, and weights, moments and step stay", () => {
   const options: RunOptions = { loraDropout: 0.1, gradientAccumulation: 2 };
   withRun(options, (clean) => {
