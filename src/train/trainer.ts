@@ -150,6 +150,7 @@ export class Trainer {
   /** Adds a batch's gradients, as its share of all the step's tokens; returns its share of the loss. */
   #backward(batch: TokenBatch, tokens: number, index: number): number {
     if (tokens === 0) return 0;
+    const { training } = this.model;
     this.model.train();
     manualSeed(this.options.seed, index);
     try {
@@ -159,7 +160,7 @@ export class Trainer {
         return loss.item();
       });
     } finally {
-      this.model.eval();
+      this.model.train(training);
     }
   }
 

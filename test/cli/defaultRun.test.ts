@@ -53,6 +53,13 @@ test("the default run cuts the held-out loss of the embedded model by at least 1
   assert.ok(existsSync(join(workspace, "embedded/merged/model.safetensors")));
 });
 
+test("the README states the losses of the default run", () => {
+  const { lossBefore = 0, lossAfter = 0 } = adapted ?? {};
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const falls = `from ${lossBefore.toFixed(2)} to ${lossAfter.toFixed(2)} nats`;
+  assert.ok(readme.includes(falls), falls);
+});
+
 test("the same run on an untrained model ends at least 25 % worse", async () => {
   await init({ deterministic: true, threads: 1 });
   const embedded = await loadModel();
