@@ -150,6 +150,8 @@ function pause(maySleep: bool, asleep: usize, word: usize, value: i32): void {
 export function barrier(thread: i32, threads: i32): void {
   if (threads <= 1) return;
   const phase = atomic.load<i32>(BARRIER, PHASE);
+  // Read after the phase: a thread lost before now has raised the flag, one lost later will change the phase.
+  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
   if (atomic.add<i32>(BARRIER, 1, ARRIVED) == threads - 1) {
     atomic.store<i32>(BARRIER, 0, ARRIVED);
     openBarrier();

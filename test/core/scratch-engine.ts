@@ -15,6 +15,8 @@ export const Job = {
   Trap: 3,
   /** Thread 1 traps while the others wait for it at a barrier. */
   TrapBeforeBarrier: 4,
+  /** Thread 1 traps long before the others come to the barrier. */
+  TrapLongBeforeBarrier: 5,
 } as const;
 
 const tape = `
@@ -25,8 +27,12 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
     if (thread == 1) unreachable();
     return;
   }
-  if (job == ${Job.TrapBeforeBarrier}) {
+  if (job == ${Job.TrapBeforeBarrier} || job == ${Job.TrapLongBeforeBarrier}) {
     if (thread == 1) unreachable();
+    if (job == ${Job.TrapLongBeforeBarrier}) {
+      // Nobody writes this word: the wait ends after 300 ms.
+      atomic.wait<i32>(record + 60, load<i32>(record + 60), 300000000);
+    }
     barrier(thread, threads);
     return;
   }

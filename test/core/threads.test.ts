@@ -106,6 +106,7 @@ test("more threads than there are count as those that there are", () => {
 for (const [name, job] of [
   ["in its slice", Job.Trap],
   ["while others wait at a barrier", Job.TrapBeforeBarrier],
+  ["long before others come to a barrier", Job.TrapLongBeforeBarrier],
 ] as const) {
   test(`a worker that traps ${name} ends the job with a trap, not with silence`, async () => {
     const { run, wasm } = await start(2);
