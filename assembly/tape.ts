@@ -124,10 +124,16 @@ export function dispose(at: usize): void {
   release(at);
 }
 
-/** Frees the gradient buffer of a persistent tensor. */
+/** Frees the gradient buffer of a persistent tensor; that of a scope's is set to zero. */
 export function dropGradient(at: usize): void {
-  const t = tensor(at);
-  if (t.grad == 0) return;
+  const t = tensor(tensor(at).root);
+  t.flags &= ~Flag.Reached;
+  const buffer = t.grad != 0 ? t.grad : t.kept;
+  if (buffer == 0) return;
+  if ((t.flags & Flag.Persistent) == 0) {
+    memory.fill(buffer, 0, (<usize>t.size) << 2);
+    return;
+  }
   count(Counter.LeafGradientBytes, -(<f64>t.size * 4));
   release(t.grad);
   t.grad = 0;
@@ -267,7 +273,10 @@ function ensureGradients(t: Tensor): bool {
 }
 
 function finish(t: Tensor): void {
-  for (let i = 0; i < t.sources; i++) tensor(source(t, i).root).flags &= ~Flag.Fresh;
+  for (let i = 0; i < t.sources; i++) {
+    const root = tensor(source(t, i).root);
+    root.flags = (root.flags & ~Flag.Fresh) | Flag.Reached;
+  }
 }
 
 /** Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False: no memory. */
@@ -283,6 +292,7 @@ export function backward(at: usize): bool {
   if (done) {
     const root = tensor(loss.root);
     settle(root);
+    root.flags |= Flag.Reached;
     store<f32>(root.grad, load<f32>(root.grad) + 1);
   }
   for (let r = at; r != 0 && done; r = tensor(r).previous) {

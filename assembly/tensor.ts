@@ -20,6 +20,8 @@ export const enum Flag {
   Fresh = 8,
   /** Data belongs to another record. */
   Alias = 32,
+  /** Backward has added to the gradient since it was last dropped. */
+  Reached = 128,
 }
 
 // @ts-ignore: decorator

@@ -68,6 +68,7 @@ export const Flag = {
   Packed: 4,
   Fresh: 8,
   Alias: 32,
+  Reached: 128,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */
