@@ -27,19 +27,17 @@ function broadcastBatches(a: Tensor, b: Tensor): number[] {
   });
 }
 
-/** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
+/** A vector on either side becomes a matrix, and its axis goes again. */
 function throughMatrices(a: Tensor, b: Tensor): Tensor {
-  return a.engine.run(() =>
-    composed(() => {
-      const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
-      const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
-      const product = matmul(left, right);
-      const shape = product.shape.slice();
-      if (b.rank === 1) shape.splice(-1, 1);
-      if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
-      return product.reshape(shape);
-    }),
-  );
+  return composed(a, () => {
+    const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
+    const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
+    const product = matmul(left, right);
+    const shape = product.shape.slice();
+    if (b.rank === 1) shape.splice(-1, 1);
+    if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
+    return product.reshape(shape);
+  });
 }
 
 /**
