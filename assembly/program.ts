@@ -70,6 +70,8 @@ export function beginProgram(): usize {
   const at = allocate(offsetof<Program>());
   if (at == 0) return 0;
   memory.fill(at, 0, offsetof<Program>());
+  // What scopes have left idle serves the program, so that a step needs no second arena.
+  releaseIdleChunks();
   swap(at);
   if (!openScope()) {
     swap(at);
