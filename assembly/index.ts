@@ -16,7 +16,7 @@ export {
   retainGradient,
 } from "./tape";
 // programs
-export { beginProgram, endProgram, releaseProgram, replay, runProgram } from "./program";
+export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
 // frozen weights
 export { copyDense, pack, unpack } from "./frozen";
 // memory
@@ -62,6 +62,11 @@ export function setup(): void {
   setupMemory();
   writeConstants();
   state().gradMode = 1;
+}
+
+/** The tape's last record; 0 when there is none. */
+export function lastRecord(): usize {
+  return state().tail;
 }
 
 /** Bytes asked for by the allocation that failed last. */

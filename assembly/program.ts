@@ -156,6 +156,11 @@ function repeat(t: Tensor): End {
     default:
   }
   if (t.kept != 0) memory.fill(t.kept, 0, (<usize>t.size) << 2);
-  if (isView(t) || t.size == 0) return End.Done;
-  return run(t, Job.Forward) ? End.Done : End.NoMemory;
+  return rerun(changetype<usize>(t)) ? End.Done : End.NoMemory;
+}
+
+/** Computes the values of one record of an op again. False when out of memory. */
+export function rerun(at: usize): bool {
+  const t = tensor(at);
+  return isView(t) || t.size == 0 || run(t, Job.Forward);
 }

@@ -13,6 +13,7 @@ export interface Exports {
   retainGradient(record: number): number;
   openScope(): number;
   closeScope(): void;
+  lastRecord(): number;
   backward(record: number): number;
   // programs
   /** Address of a program, or 0 when out of memory. */
@@ -23,6 +24,8 @@ export interface Exports {
   /** 0: out of memory, 1: done, 2: stopped at an index outside of its range. */
   runProgram(program: number): number;
   replay(): number;
+  /** 0 when out of memory. */
+  rerun(record: number): number;
   setGradMode(on: number): number;
   seedDropout(low: number, high: number, step: number): void;
   nextDropout(): number;
