@@ -3,6 +3,7 @@
 // restores every bit.
 
 import { LowrankError, UsageError } from "../core/error.ts";
+import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
@@ -35,6 +36,7 @@ export class AdaptedLinear extends Linear {
 
   addLayer(name: string, layer: AdapterLayer): void {
     this.#layers.set(name, layer);
+    structureChanged();
     for (const [key, parameter] of layer.tensors) this.addParameter(inMemory(key, name), parameter);
   }
 
@@ -44,6 +46,7 @@ export class AdaptedLinear extends Linear {
     if (layer === undefined) return;
     for (const key of layer.tensors.keys()) this.removeParameter(inMemory(key, name));
     layer.dispose();
+    structureChanged();
     this.#layers.delete(name);
     this.#active = this.#active.filter((other) => other !== name);
   }
@@ -55,6 +58,7 @@ export class AdaptedLinear extends Linear {
 
   /** What becomes a branch trains from then on, and what is one no longer does not: as PEFT's set_adapter does it. */
   #take(active: readonly string[], merged: readonly string[]): void {
+    structureChanged();
     const before = this.#branchNames();
     this.#active = active.filter((name) => this.#layers.has(name));
     this.#merged = merged.filter((name) => this.#layers.has(name));

@@ -6,6 +6,7 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { recording, structureChanged } from "../core/recording.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -70,6 +71,7 @@ export class Module {
     const name = path.slice(dot + 1);
     parent.child(name);
     parent.#children.set(name, replacement);
+    structureChanged();
     replacement.train(parent.#training);
   }
 
@@ -120,6 +122,7 @@ export class Module {
 
   /** Whether dropout is on; set by `train()` and `eval()`. */
   get training(): boolean {
+    recording()?.depends(() => this.#training);
     return this.#training;
   }
 

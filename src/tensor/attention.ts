@@ -2,6 +2,7 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -94,6 +95,9 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
     throw new UsageError(
       "No gradient flows through a cache, but the rows written into it require one. Wrap the call in noGrad(() => { ... }).",
     );
+  }
+  if (recording() !== null) {
+    throw new UsageError("A captured function cannot write into a cache; its place moves on.");
   }
   cache.engine.wasm.writeCache(cache.address, rows.address, offset);
 }

@@ -5,6 +5,8 @@
 //   noGrad(() => { ... })                       ops inside record no gradients
 
 import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
+import { UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import { leaf } from "./apply.ts";
 import { Tensor } from "./tensor.ts";
 
@@ -22,7 +24,7 @@ function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
   return found;
 }
 
-function isPlainObject(value: unknown): value is Record<string, unknown> {
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
   return (
     typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
   );
@@ -48,6 +50,8 @@ function close(engine: Engine, lifetime: Lifetime): void {
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
 export function scope<T>(fn: () => T): T {
+  // A captured step keeps all its records.
+  if (recording() !== null) return fn();
   const engine = current();
   if (engine.wasm.openScope() === 0) engine.outOfMemory("a scope");
   const lifetime: Lifetime = { alive: true };
@@ -76,6 +80,11 @@ export function scope<T>(fn: () => T): T {
 // lives until disposed and none can be differentiated, what lies between its ops is freed; inside, the ops are recorded
 // as they are.
 export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
+  if (engine !== (recording()?.engine ?? engine)) {
+    throw new UsageError(
+      "A captured step runs in another engine than its model. Call it inside run() of the model's engine.",
+    );
+  }
   return engine.run(() => (engine.scopes.length === 0 ? scope(() => noGrad(fn)) : fn()));
 }
 

@@ -9,7 +9,7 @@ import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag } from "../core/op.ts";
 import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
-import { expectDifferentiable } from "./check.ts";
+import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import * as reduce from "./reduce.ts";
@@ -104,6 +104,7 @@ export class Tensor {
     if (value && this.dtype !== "float32") {
       throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
     }
+    this.engine.noteChange(this.address);
     if (value && this.packed) this.unpack();
     if (!value) this.engine.wasm.dropGradient(this.address);
     const flags = (this.address + Field.flags) >>> 2;
@@ -126,6 +127,7 @@ export class Tensor {
 
   /** A copy of the values, row-major. */
   toArray(): Values {
+    expectNotCaptured(this, "read");
     if (!this.packed) return this.#view(this.#field(Field.data)).slice();
     const dense = copyOf(this);
     const values = dense.toArray();
@@ -135,6 +137,7 @@ export class Tensor {
 
   /** The value of a tensor of one element. */
   item(): number {
+    expectNotCaptured(this, "read");
     if (this.size !== 1) {
       throw new ShapeError(
         `item() needs a tensor of one element, but the shape is [${this.shape}]. Use toArray(), or reduce it first.`,
@@ -145,6 +148,7 @@ export class Tensor {
 
   /** Overwrites the values in place, row-major. */
   set(values: ArrayLike<number>): void {
+    expectNotCaptured(this, "written");
     if (this.readOnly !== null) throw new UsageError(this.readOnly);
     if (values.length !== this.size) {
       throw new ShapeError(
@@ -159,6 +163,7 @@ export class Tensor {
 
   /** A copy of the gradient, row-major; null until a backward pass has reached this tensor, and after `zeroGrad`. */
   get grad(): Float32Array | null {
+    expectNotCaptured(this, "read");
     const { f32, i32 } = this.engine;
     const root = this.#field(Field.root);
     const reached = (i32[(root + Field.flags) >>> 2] ?? 0) & Flag.Reached;
@@ -168,6 +173,7 @@ export class Tensor {
 
   /** Drops the gradient. */
   zeroGrad(): void {
+    if (!this.#persistent) expectNotCaptured(this, "written");
     this.engine.wasm.dropGradient(this.address);
   }
 
@@ -210,12 +216,14 @@ export class Tensor {
           `${this.requiresGrad ? " and requires a gradient" : ""}.`,
       );
     }
+    this.engine.noteChange(this.address);
     if (this.engine.wasm.pack(this.address) === 0) this.engine.outOfMemory("packing a weight");
   }
 
   /** Lays a packed weight out in rows again. */
   unpack(): void {
     if (!this.packed) return;
+    this.engine.noteChange(this.address);
     if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
   }
 

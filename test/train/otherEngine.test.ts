@@ -9,8 +9,10 @@ import { UsageError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import { adapterFiles, loadAdapter } from "../../src/io/adapter.ts";
 import { loadModel, modelFiles } from "../../src/io/model.ts";
+import type { TokenBatch } from "../../src/nn/batch.ts";
 import { KvCache } from "../../src/nn/cache.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
+import { capture } from "../../src/tensor/capture.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -102,6 +104,24 @@ test("a model is loaded into the engine that is asked for, and an adapter into i
   model.dispose();
   // Without being asked it is the one that is current at the call, not the one when the files have come.
   assert.is((await loadModel(files)).engine, other);
+});
+
+test("a captured step runs in the engine of its model, and says so in another", () => {
+  const model = engine.run(() => smallModel(styles[1]![1]));
+  const batch = randomBatch(model.config, { batchSize: 1, blockSize: 4 });
+  const step = capture((given: TokenBatch) => model.loss(given));
+  assert.throws(
+    () => step(batch),
+    (error: unknown) => error instanceof UsageError && /inside run\(\)/.test(error.message),
+  );
+  const eager = values(model.loss(batch));
+  for (const _ of [1, 2])
+    assert.is(
+      engine.run(() => step(batch).toArray().join()),
+      eager,
+    );
+  step.dispose();
+  model.dispose();
 });
 
 test("a loss in a scope of another engine cannot be differentiated, and the error says how it can", () => {
