@@ -17,7 +17,7 @@ export {
   retainGradient,
 } from "./tape";
 // frozen weights
-export { copyDense, pack, unpack } from "./frozen";
+export { copyDense, fillPanels, pack, prepack, unpack } from "./frozen";
 // memory
 export { allocate, release } from "./memory";
 // matrix products

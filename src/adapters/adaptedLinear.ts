@@ -6,6 +6,7 @@ import { LowrankError, UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import { leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -62,7 +63,7 @@ export class AdaptedLinear extends Linear {
       .map((name) => this.#layers.get(name))
       .filter((layer) => layer !== undefined);
     if (layers.length === 0) return null;
-    const { engine, shape } = this.base.weight;
+    const { engine, shape, prepack } = this.base.weight;
     const values = engine.run(() =>
       noGrad(() =>
         scope(() => {
@@ -79,7 +80,7 @@ export class AdaptedLinear extends Linear {
     }
     const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
     try {
-      merged.pack();
+      merged.pack({ prepack: prepack ?? "forward" });
     } catch (error) {
       merged.dispose();
       throw error;
@@ -92,6 +93,11 @@ export class AdaptedLinear extends Linear {
     if (this.weight !== this.base.weight) this.weight.dispose();
     this.#merged = names.filter((name) => this.#layers.has(name));
     this.replaceWeight(weight ?? this.base.weight);
+  }
+
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    this.base.pack(options);
   }
 
   override dispose(): void {

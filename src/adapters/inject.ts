@@ -87,7 +87,8 @@ export function injectLora(
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
   const layers = makeLayers(model, shapes, config, { adapterName, seed });
-  if (set.adapters.size === 0) model.freeze();
+  if (set.adapters.size === 0) model.freeze(options);
+  else if (options.prepack !== undefined) model.pack(options);
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
   set.add(adapter);

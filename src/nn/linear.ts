@@ -1,6 +1,7 @@
 // A linear layer, y = x·Wᵀ + b.
 
 import { linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -64,8 +65,9 @@ export class Linear extends Module implements LinearLike {
     return true;
   }
 
-  override pack(): void {
-    if (!this.weight.requiresGrad) this.weight.pack();
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    if (!this.weight.requiresGrad) this.weight.pack(options);
   }
 
   /** x [..., inFeatures] to [..., outFeatures]. */

@@ -5,6 +5,7 @@
 // maps the same shapes. The modules themselves know nothing of what replaces them.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -135,15 +136,17 @@ export class Module {
   }
 
   /** Stops all parameters from training and packs the weights of linear layers into the panels they read. */
-  freeze(): this {
+  freeze(options: PackOptions = {}): this {
+    expectPrepack(options);
     this.setRequiresGrad(false);
-    this.pack();
+    this.pack(options);
     return this;
   }
 
-  /** Packs the weights of linear layers below that do not train. */
-  pack(): void {
-    for (const child of this.#children.values()) child.pack();
+  /** Packs the weights of linear layers, here and below, that do not train. */
+  pack(options: PackOptions = {}): void {
+    expectPrepack(options);
+    for (const child of this.#children.values()) child.pack(options);
   }
 
   /** A copy of all parameters by name. */
