@@ -1,6 +1,7 @@
 // Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
 // for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
+import { note } from "./action";
 import { packB } from "./gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
 import { B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "./gemm/policy";
@@ -98,6 +99,7 @@ export function unpack(at: usize): bool {
 
 /** target = source in rows; both of one shape. */
 export function copyDense(target: usize, source: usize): void {
+  note(Op.CopyDense, target, <i32>source);
   const t = tensor(target);
   const s = tensor(source);
   if (s.flags & Flag.Packed) unpackWeight(t.data, s.data, dim(s, 0), dim(s, 1));

@@ -9,7 +9,8 @@ import { type ChosenModule, chooseModule } from "./compile.ts";
 import { MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { checksBounds, defaultThreads } from "./features.ts";
-import { Counter, type CounterName, STATE } from "./op.ts";
+import { Counter, type CounterName, Field, Flag, STATE } from "./op.ts";
+import { structureChanged } from "./recording.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
 /** How `init` sets the engine up. */
@@ -140,15 +141,30 @@ export class Engine {
   /** Frees a persistent tensor's record and data; at once, or when the outermost open scope has closed. */
   dispose(record: number): void {
     if (this.scopes.length > 0) this.#disposed.push(record);
-    else this.wasm.dispose(record);
+    else this.#free(record);
   }
 
-  /** Closes the innermost scope, and with the outermost one frees what was disposed of meanwhile. */
+  #free(record: number): void {
+    this.noteChange(record);
+    this.wasm.dispose(record);
+  }
+
+  /** Tells captured steps that a tensor which they read has moved, has gone or trains otherwise now. */
+  noteChange(record: number): void {
+    if ((this.i32[(record + Field.flags) >>> 2] ?? 0) & Flag.Captured) structureChanged();
+  }
+
+  /** Closes the innermost scope. */
   closeScope(): void {
     this.wasm.closeScope();
+    this.leaveScope();
+  }
+
+  /** Leaves the innermost scope, and with the outermost one frees what was disposed of meanwhile. */
+  leaveScope(): void {
     this.scopes.pop();
     if (this.scopes.length > 0) return;
-    for (const record of this.#disposed.splice(0)) this.wasm.dispose(record);
+    for (const record of this.#disposed.splice(0)) this.#free(record);
   }
 
   /** Bytes of linear memory now. */

@@ -1,7 +1,6 @@
 // Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/frozen.ts).
 
 import { UsageError } from "../core/error.ts";
-import { Field } from "../core/op.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -19,15 +18,7 @@ export interface PackOptions {
 /** Throws for a `prepack` that is none. */
 export function expectPrepack({ prepack }: PackOptions): void {
   if (prepack === undefined || prepack === "forward" || prepack === "both") return;
-  throw new UsageError(
-    `prepack is ${JSON.stringify(prepack)}, but must be "forward" or "both". Leave it out to keep what is there.`,
-  );
-}
-
-/** The packed forms that are kept; null for a tensor in rows. */
-export function prepackOf(weight: Tensor): Prepack | null {
-  if (!weight.packed) return null;
-  return weight.engine.i32[(weight.address + Field.turned) >>> 2] === 0 ? "forward" : "both";
+  throw new UsageError(`prepack is ${JSON.stringify(prepack)}, but must be "forward" or "both".`);
 }
 
 /** Packs a weight; see `Tensor.pack`. */
@@ -44,11 +35,12 @@ export function pack(weight: Tensor, options: PackOptions): void {
     }
     const rows = engine.wasm.pack(weight.address) >>> 0;
     if (rows === 0) engine.outOfMemory("packing a weight");
+    // Also tells captured steps, which read the rows.
     engine.dispose(rows);
   }
-  const { prepack = prepackOf(weight) } = options;
-  const both = prepack === "both" ? 1 : 0;
-  if (engine.wasm.prepack(weight.address, both) === 0) engine.outOfMemory("packing a weight");
+  const { prepack = weight.prepack } = options;
+  if (engine.wasm.prepack(weight.address, prepack === "both" ? 1 : 0) === 0)
+    engine.outOfMemory("packing a weight");
 }
 
 /** Overwrites a packed weight with as many values, row-major. */

@@ -9,10 +9,10 @@ import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag } from "../core/op.ts";
 import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
-import { expectDifferentiable } from "./check.ts";
+import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
-import { type PackOptions, type Prepack, pack, prepackOf, setPacked } from "./pack.ts";
+import { type PackOptions, type Prepack, pack, setPacked } from "./pack.ts";
 import * as reduce from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
@@ -85,7 +85,8 @@ export class Tensor {
 
   /** The packed forms that are kept of a frozen weight; null for a tensor in rows. */
   get prepack(): Prepack | null {
-    return prepackOf(this);
+    if (!this.packed) return null;
+    return this.#field(Field.turned) === 0 ? "forward" : "both";
   }
 
   /** Does it live and die with that scope? */
@@ -108,6 +109,7 @@ export class Tensor {
     if (value && this.dtype !== "float32") {
       throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
     }
+    this.engine.noteChange(this.address);
     if (value && this.packed) this.unpack();
     if (!value) this.engine.wasm.dropGradient(this.address);
     const flags = (this.address + Field.flags) >>> 2;
@@ -130,6 +132,7 @@ export class Tensor {
 
   /** A copy of the values, row-major. */
   toArray(): Values {
+    expectNotCaptured(this, "read");
     if (!this.packed) return this.#view(this.#field(Field.data)).slice();
     const dense = copyOf(this);
     const values = dense.toArray();
@@ -139,6 +142,7 @@ export class Tensor {
 
   /** The value of a tensor of one element. */
   item(): number {
+    expectNotCaptured(this, "read");
     if (this.size !== 1) {
       throw new ShapeError(
         `item() needs a tensor of one element, but the shape is [${this.shape}]. Use toArray(), or reduce it first.`,
@@ -149,6 +153,7 @@ export class Tensor {
 
   /** Overwrites the values in place, row-major. */
   set(values: ArrayLike<number>): void {
+    expectNotCaptured(this, "written");
     if (values.length !== this.size) {
       throw new ShapeError(
         `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,
@@ -168,13 +173,18 @@ export class Tensor {
 
   /** A copy of the gradient, row-major, or null when there is none. */
   get grad(): Float32Array | null {
+    expectNotCaptured(this, "read");
     return this.#gradient()?.slice() ?? null;
   }
 
   /** Frees the gradient of a persistent tensor; that of a scope's tensor is set to 0. */
   zeroGrad(): void {
-    if (this.#persistent) this.engine.wasm.dropGradient(this.address);
-    else this.#gradient()?.fill(0);
+    if (this.#persistent) {
+      this.engine.wasm.dropGradient(this.address);
+      return;
+    }
+    expectNotCaptured(this, "written");
+    this.#gradient()?.fill(0);
   }
 
   /** Asks that the gradient of this intermediate tensor outlive `backward`, in the scope that made it; passes add up. */
@@ -218,6 +228,7 @@ export class Tensor {
   /** Lays a packed weight out in rows again. */
   unpack(): void {
     if (!this.packed) return;
+    this.engine.noteChange(this.address);
     if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
   }
 

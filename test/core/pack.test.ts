@@ -6,6 +6,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/core/engine.ts";
 import { MemoryError, UsageError } from "../../src/core/error.ts";
+import { capture } from "../../src/tensor/capture.ts";
 import { tensor, zeros } from "../../src/tensor/create.ts";
 import { add } from "../../src/tensor/elementwise.ts";
 import { embedding } from "../../src/tensor/embedding.ts";
@@ -235,6 +236,35 @@ for (const { name, engine } of all.slice(0, 2)) {
     });
   });
 }
+
+inEngine("a captured step that reads a weight's rows is recorded anew once it is packed", () => {
+  const data = Float32Array.from({ length: 63 }, (_, i) => Math.fround(Math.sin(i)));
+  const expected = scope(() => {
+    const x = tensor(data, { shape: [7, 9] });
+    return ops.slice(1, 4).map((op) => [...op(x, normal([12, 9], { seed: 2 })).toArray()]);
+  });
+  for (const inside of [false, true]) {
+    const w = normal([12, 9], { seed: 2 });
+    const step = capture((numbers: Float32Array) => {
+      const x = tensor(numbers, { shape: [7, 9] });
+      const results = ops.slice(1, 4).map((op) => op(x, w));
+      if (inside) w.pack();
+      return results;
+    });
+    for (let call = 0; call < 4; call++) {
+      assert.equal(
+        step(data).map((result) => [...result.toArray()]),
+        expected,
+      );
+      assert.is(step.recordings, inside || call > 1 ? Math.min(call + 1, 2) : 1);
+      if (call === 1) w.pack({ prepack: "both" });
+      const junk = normal([12, 9], { seed: 3 + call });
+      junk.dispose();
+    }
+    step.dispose();
+    w.dispose();
+  }
+});
 
 inEngine("rows of a weight packed in a scope are freed with the outermost one", () => {
   const held = (): number => engine.stats().persistentBytes;
