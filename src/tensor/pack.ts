@@ -4,8 +4,8 @@ import { UsageError } from "../core/error.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
- * The packed forms that are kept of a frozen weight: that of x·Wᵀ, or besides, for as much memory again, that of
- * dX = dY·W, so that backward need not pack the weight at every call. Results are the same to the bit.
+ * The packed forms that are kept of a frozen weight: that of x·Wᵀ, or also, for as much memory again, that of
+ * dX = dY·W, which backward else packs at every call. The bits are the same.
  */
 export type Prepack = "forward" | "both";
 
@@ -39,8 +39,9 @@ export function pack(weight: Tensor, options: PackOptions): void {
     engine.dispose(rows);
   }
   const { prepack = weight.prepack } = options;
-  if (engine.wasm.prepack(weight.address, prepack === "both" ? 1 : 0) === 0)
+  if (engine.wasm.prepack(weight.address, Number(prepack === "both")) === 0) {
     engine.outOfMemory("packing a weight");
+  }
 }
 
 /** Overwrites a packed weight with as many values, row-major. */
