@@ -38,6 +38,10 @@ function inEngine(name: string, body: () => void): void {
 
 inEngine("what packing takes is counted to the byte and given back", () => {
   const held = (): number => engine.stats().persistentBytes;
+  // No weight below needs more scratch.
+  const widest = normal([8, 200], { seed: 1 });
+  widest.pack();
+  widest.dispose();
   fc.assert(
     fc.property(size(70), size(70), fc.boolean(), (n, k, atOnce) => {
       const before = held();
@@ -51,7 +55,9 @@ inEngine("what packing takes is counted to the byte and given back", () => {
       };
       const expectHeld = (form: keyof typeof sizes): void => {
         const extra = held() - rest - sizes[form];
-        assert.ok([0, 64, 128, 192].includes(extra), `${form}: ${extra} too many`);
+        // Rows may stay in the block that the panels were in.
+        const most = form === "rows" ? 192 + panels(n, k) - block(n * k) : 192;
+        assert.ok(extra >= 0 && extra <= most && extra % 64 === 0, `${form}: ${extra} too many`);
         assert.is(w.prepack, form === "rows" ? null : form);
         assert.equal(w.toArray(), values);
       };
@@ -127,7 +133,7 @@ test("out of memory leaves a weight as it was", async () => {
       for (;;) rest.push(zeros([10_000]));
     });
     const { persistentBytes } = small.stats();
-    for (const act of [() => w.pack({ prepack: "both" }), () => w.set(values), () => w.unpack()]) {
+    for (const act of [() => w.pack({ prepack: "both" }), () => w.set(values)]) {
       assert.throws(act, (error: unknown) => error instanceof MemoryError);
       assert.is(w.prepack, "forward");
       assert.is(small.stats().persistentBytes, persistentBytes);
