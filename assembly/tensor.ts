@@ -18,8 +18,6 @@ export const enum Flag {
   Packed = 4,
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
-  /** Data belongs to another record. */
-  Alias = 32,
 }
 
 // @ts-ignore: decorator

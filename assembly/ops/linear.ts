@@ -12,6 +12,7 @@
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
+import { lines, wholeLines } from "../lines";
 import { addWork, barrier } from "../parallel";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
@@ -56,10 +57,6 @@ class Parts {
   }
 }
 
-function lines(floats: i32): usize {
-  return (((<usize>floats) << 2) + 63) & ~(<usize>63);
-}
-
 /** t [M, r]. */
 export function linearSaved(y: Tensor): usize {
   return y.i1 != 0 ? (<usize>(Parts.m(y) * Parts.rank(y))) << 2 : 0;
@@ -92,7 +89,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     }
     if (requiresGrad(source(y, 1))) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
   }
-  return (bytes + 63) & ~63;
+  return wholeLines(bytes);
 }
 
 export function linearNanoseconds(y: Tensor, job: Job): f64 {

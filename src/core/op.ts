@@ -67,7 +67,6 @@ export const Flag = {
   Persistent: 2,
   Packed: 4,
   Fresh: 8,
-  Alias: 32,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */
