@@ -20,8 +20,6 @@ export const enum Flag {
   Fresh = 8,
   /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
   Captured = 16,
-  /** Data belongs to another record. */
-  Alias = 32,
 }
 
 // @ts-ignore: decorator

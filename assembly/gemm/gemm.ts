@@ -4,6 +4,7 @@
 //   gemmLowRank   C = or += A·B, then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
+import { lines } from "../lines";
 import { gemv } from "./gemv";
 import { addressB, packA, packB } from "./pack";
 import { A_ROWS, B_PANELS, B_PANELS_T, B_ROWS, Blocks, MC, MR, NC, NR, Split } from "./policy";
@@ -41,20 +42,12 @@ class Scratch {
     return min(NC, (Split.byRows(m, n) ? panels : (panels + threads - 1) / threads) * NR);
   }
 
-  // @ts-expect-error: decorator
-  @inline
-  static bytes(floats: i32): usize {
-    return (((<usize>floats) << 2) + 63) & ~(<usize>63);
-  }
-
   static size(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
     const rows = Scratch.rows(m, n, threads);
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
-    const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
-    return (
-      128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r)
-    );
+    const own: usize = bLayout == B_PANELS ? 0 : lines(columns * kc);
+    return 128 + lines(rows * kc) + own + lines(rows * r) + lines(columns * r);
   }
 }
 
@@ -149,10 +142,10 @@ function blocked(
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
   const aBlock = scratch + 128;
-  const bBlock = aBlock + Scratch.bytes(mcMost * kcMost);
-  const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(ncMost * kcMost);
+  const bBlock = aBlock + lines(mcMost * kcMost);
+  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost * kcMost);
   const tBlock = bBlock + own;
-  const btBlock = tBlock + Scratch.bytes(mcMost * r);
+  const btBlock = tBlock + lines(mcMost * r);
 
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.

@@ -5,9 +5,10 @@
 import { INTEGERS } from "../constants";
 import { Transpose } from "../gemm/pack";
 import { tile } from "../gemm/tile";
+import { lines } from "../lines";
 import { Vec } from "../math";
 import { dim, Tensor } from "../tensor";
-import { Four, KEYS, lines, UNIT, Unit } from "./attentionUnit";
+import { Four, KEYS, UNIT, Unit } from "./attentionUnit";
 
 /** Rows of queries that are worked on at a time. A part of what dk and dv mean to the bit. */
 export const ROWS: i32 = 64;

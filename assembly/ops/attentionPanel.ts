@@ -6,9 +6,10 @@ import { INFINITE } from "../constants";
 import { packA, packB } from "../gemm/pack";
 import { A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { tile } from "../gemm/tile";
+import { lines } from "../lines";
 import { Vec } from "../math";
 import { source, Tensor } from "../tensor";
-import { Four, KEYS, lines, Unit } from "./attentionUnit";
+import { Four, KEYS, Unit } from "./attentionUnit";
 
 /** Rows of a panel. */
 export const PANEL: i32 = 8;

@@ -13,6 +13,7 @@ import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
+import { lines, wholeLines } from "../lines";
 import { addWork, barrier } from "../parallel";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
@@ -57,10 +58,6 @@ class Parts {
   }
 }
 
-function lines(floats: i32): usize {
-  return (((<usize>floats) << 2) + 63) & ~(<usize>63);
-}
-
 /** t [M, r]. */
 export function linearSaved(y: Tensor): usize {
   return y.i1 != 0 ? (<usize>(Parts.m(y) * Parts.rank(y))) << 2 : 0;
@@ -93,7 +90,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     }
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
   }
-  return (bytes + 63) & ~63;
+  return wholeLines(bytes);
 }
 
 export function linearNanoseconds(y: Tensor, job: Job): f64 {

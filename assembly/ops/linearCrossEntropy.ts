@@ -11,6 +11,7 @@ import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
+import { lines, wholeLines } from "../lines";
 import { addWork, barrier } from "../parallel";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
@@ -50,10 +51,6 @@ class Head {
   }
 }
 
-function lines(rows: i32, width: i32): usize {
-  return (((<usize>rows * <usize>width) << 2) + 63) & ~(<usize>63);
-}
-
 export function linearCrossEntropySaved(y: Tensor): usize {
   return Entry.bytes(Head.rows(y));
 }
@@ -62,7 +59,8 @@ export function linearCrossEntropyScratch(y: Tensor, job: Job, threads: i32): us
   const c = min(CHUNK, Head.rows(y));
   const k = Head.k(y);
   const copies: usize = job == Job.Forward ? 1 : 2;
-  return productScratch(y, job, threads) + copies * lines(c, k) + lines(c, Head.v(y));
+  const own = copies * lines(<usize>c * <usize>k) + lines(<usize>c * <usize>Head.v(y));
+  return productScratch(y, job, threads) + own;
 }
 
 function productScratch(y: Tensor, job: Job, threads: i32): usize {
@@ -78,7 +76,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     bytes = max(bytes, ofAll * gemmScratch(c, k, v, turnedLayout(w), 1));
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
   }
-  return (bytes + 63) & ~(<usize>63);
+  return wholeLines(bytes);
 }
 
 export function linearCrossEntropyNanoseconds(y: Tensor, job: Job): f64 {
@@ -149,7 +147,7 @@ export function linearCrossEntropyForward(y: Tensor, thread: i32, threads: i32):
   const k = Head.k(y);
   const saved = y.saved;
   const x = state().scratch + productScratch(y, Job.Forward, threads);
-  const l = x + lines(min(CHUNK, Head.rows(y)), k);
+  const l = x + lines(<usize>min(CHUNK, Head.rows(y)) * <usize>k);
   if (thread == 0) listRows(saved, source(y, 2).data, Head.rows(y), y.i0);
   barrier(thread, threads);
   const counted = countedRows(saved);
@@ -178,8 +176,8 @@ export function linearCrossEntropyBackward(y: Tensor, thread: i32, threads: i32)
   const scratch = state().scratch;
   const chunk = min(CHUNK, Head.rows(y));
   const x = scratch + productScratch(y, Job.Backward, threads);
-  const l = x + lines(chunk, k);
-  const d = l + lines(chunk, v);
+  const l = x + lines(<usize>chunk * <usize>k);
+  const d = l + lines(<usize>chunk * <usize>v);
   const counted = countedRows(saved);
   const c = rowFactor(saved, load<f32>(y.grad), y.i1 != 0);
   const addX = accumulates(input);
