@@ -18,6 +18,8 @@ export const enum Flag {
   Packed = 4,
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
+  /** The running backward pass has made this leaf's gradient buffer. */
+  New = 16,
   /** Data belongs to another record. */
   Alias = 32,
 }
@@ -119,12 +121,8 @@ export function accumulates(t: Tensor): bool {
   return (tensor(t.root).flags & Flag.Fresh) == 0;
 }
 
-/** Bytes of the data as stored. */
+/** Bytes of the data in rows. */
 export function dataBytes(t: Tensor): usize {
-  if (t.flags & Flag.Packed) {
-    const n = dim(t, 0);
-    return <usize>((n + 7) & ~7) * <usize>dim(t, 1) * 4;
-  }
   return (<usize>t.size) << 2;
 }
 

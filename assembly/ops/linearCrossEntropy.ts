@@ -11,6 +11,7 @@ import { gemm, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
 import { addWork, barrier } from "../parallel";
+import { bounded, lines } from "../size";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { copyRow } from "./move";
@@ -55,10 +56,6 @@ class Head {
   }
 }
 
-function lines(rows: i32, width: i32): usize {
-  return (((<usize>rows * <usize>width) << 2) + 63) & ~(<usize>63);
-}
-
 export function linearCrossEntropySaved(y: Tensor): usize {
   return Entry.bytes(Head.rows(y));
 }
@@ -66,8 +63,10 @@ export function linearCrossEntropySaved(y: Tensor): usize {
 export function linearCrossEntropyScratch(y: Tensor, job: Job, threads: i32): usize {
   const c = min(CHUNK, Head.rows(y));
   const k = Head.k(y);
-  const copies: usize = job == Job.Forward ? 1 : 2;
-  return productScratch(y, job, threads) + copies * lines(c, k) + lines(c, Head.v(y));
+  const copies: u64 = job == Job.Forward ? 1 : 2;
+  return bounded(
+    <u64>productScratch(y, job, threads) + copies * lines(c, k) + <u64>lines(c, Head.v(y)),
+  );
 }
 
 function productScratch(y: Tensor, job: Job, threads: i32): usize {
@@ -76,13 +75,13 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
   const k = Head.k(y);
   // How many rows count is not known yet, and fewer rows may be shared out otherwise. What a thread needs for all
   // of c rows and all columns is enough for every share of them.
-  const ofAll = <usize>threads;
+  const ofAll = <u64>threads;
   let bytes = ofAll * gemmScratch(c, v, k, Head.isPacked(y) ? B_PANELS : B_COLS, 1);
   if (job == Job.Backward) {
     bytes = max(bytes, ofAll * gemmScratch(c, k, v, Head.isPacked(y) ? B_PANELS_T : B_ROWS, 1));
     if (requiresGrad(source(y, 1))) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
   }
-  return (bytes + 63) & ~(<usize>63);
+  return bounded((bytes + 63) & ~63);
 }
 
 export function linearCrossEntropyNanoseconds(y: Tensor, job: Job): f64 {

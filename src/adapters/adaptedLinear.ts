@@ -4,7 +4,7 @@
 
 import { LowrankError, UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
-import { leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
@@ -77,14 +77,11 @@ export class AdaptedLinear extends Linear {
         `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
       );
     }
-    const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
-    try {
+    return allOrNothing(() => {
+      const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
       merged.pack();
-    } catch (error) {
-      merged.dispose();
-      throw error;
-    }
-    return merged;
+      return merged;
+    });
   }
 
   /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */

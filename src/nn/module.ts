@@ -134,10 +134,24 @@ export class Module {
     return this;
   }
 
-  /** Stops all parameters from training and packs the weights of linear layers into the panels they read. */
+  /**
+   * Stops all parameters from training and packs the weights of linear layers into the panels they read.
+   * @throws MemoryError; then all is as before, but that gradients are gone.
+   */
   freeze(): this {
+    const loose = [...this.parameters()].filter(({ packed }) => !packed);
+    const trained = new Set(this.trainableParameters());
     this.setRequiresGrad(false);
-    this.pack();
+    try {
+      this.pack();
+    } catch (error) {
+      // Backwards: each finds the place that its packing has freed.
+      for (const parameter of loose.reverse()) {
+        parameter.unpack();
+        parameter.requiresGrad = trained.has(parameter);
+      }
+      throw error;
+    }
     return this;
   }
 
