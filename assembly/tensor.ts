@@ -19,7 +19,7 @@ export const enum Flag {
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
   /** The running backward pass has made this leaf's gradient buffer. */
-  New = 16,
+  New = 64,
   /** Data belongs to another record. */
   Alias = 32,
 }

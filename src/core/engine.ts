@@ -6,10 +6,10 @@
 //   engine.run(fn)  makes this engine the current one while fn runs
 
 import { type ChosenModule, chooseModule } from "./compile.ts";
-import { MemoryError, UsageError } from "./error.ts";
+import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { checksBounds, defaultThreads } from "./features.ts";
-import { Counter, type CounterName, STATE } from "./op.ts";
+import { Counter, type CounterName, Op, STATE } from "./op.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
 /** How `init` sets the engine up. */
@@ -25,6 +25,9 @@ export interface EngineOptions {
   /** The worker's script, for pages whose content policy forbids `data:` workers. */
   readonly workerUrl?: string | URL;
 }
+
+/** What may run on several threads; a trap in it breaks the engine. */
+const JOBS = ["commit", "backward", "replay", "adamw", "sgd", "gradientNorm", "scaleGradients"];
 
 const PAGE = 65536;
 const INITIAL_PAGES = 16;
@@ -50,6 +53,7 @@ export class Engine {
   #f32: Float32Array;
   #i32: Int32Array;
   #f64: Float64Array;
+  #broken: LowrankError | null = null;
 
   private constructor(
     chosen: ChosenModule,
@@ -59,7 +63,18 @@ export class Engine {
     maximum: number,
   ) {
     this.build = chosen.build;
-    this.wasm = wasm;
+    const functions = { ...wasm } as unknown as Record<string, (at: number) => number>;
+    this.wasm = functions as unknown as Exports;
+    for (const name of JOBS) {
+      const run = functions[name]!;
+      functions[name] = (at) => {
+        try {
+          return run(at);
+        } catch (error) {
+          throw this.#break(functions, name, at, error);
+        }
+      };
+    }
     this.#memory = memory;
     this.#maximum = maximum;
     this.#pool = pool;
@@ -117,8 +132,35 @@ export class Engine {
     this.#pool?.shutdown();
   }
 
+  /** After a trap no number can be trusted, and workers may wait for thread 0: frees them, and lets all uses throw. */
+  #break(
+    functions: Record<string, (at: number) => number>,
+    name: string,
+    at: number,
+    cause: unknown,
+  ): LowrankError {
+    const op = Object.entries(Op).find(
+      ([, code]) => name === "commit" && code === this.i32[at >>> 2],
+    );
+    const error = new LowrankError(
+      `The engine broke in ${op?.[0] ?? name}: ${cause}. Its tensors are lost; make a new one with init().`,
+      { cause },
+    );
+    this.wasm.abandon(0);
+    this.shutdown();
+    for (const key of Object.keys(functions)) {
+      functions[key] = () => {
+        throw error;
+      };
+    }
+    this.#broken = error;
+    this.#buffer = new ArrayBuffer(0);
+    return error;
+  }
+
   #renew(): void {
     if (this.#memory.buffer === this.#buffer) return;
+    if (this.#broken !== null) throw this.#broken;
     this.#buffer = this.#memory.buffer;
     this.#f32 = new Float32Array(this.#buffer);
     this.#i32 = new Int32Array(this.#buffer);

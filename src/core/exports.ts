@@ -19,7 +19,7 @@ export interface Exports {
   seedDropout(low: number, high: number, step: number): void;
   nextDropout(): number;
   pack(record: number): number;
-  unpack(record: number): number;
+  unpack(record: number): void;
   copyDense(target: number, packed: number): void;
   writeCache(cache: number, rows: number, offset: number): void;
   // memory

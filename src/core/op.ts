@@ -67,7 +67,7 @@ export const Flag = {
   Persistent: 2,
   Packed: 4,
   Fresh: 8,
-  New: 16,
+  New: 64,
   Alias: 32,
 } as const;
 

@@ -145,8 +145,7 @@ export class Module {
     try {
       this.pack();
     } catch (error) {
-      // Backwards: each finds the place that its packing has freed.
-      for (const parameter of loose.reverse()) {
+      for (const parameter of loose) {
         parameter.unpack();
         parameter.requiresGrad = trained.has(parameter);
       }

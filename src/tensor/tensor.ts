@@ -217,8 +217,7 @@ export class Tensor {
 
   /** Lays a packed weight out in rows again. */
   unpack(): void {
-    if (!this.packed) return;
-    if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
+    if (this.packed) this.engine.wasm.unpack(this.address);
   }
 
   /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */
