@@ -1,7 +1,9 @@
 // Frozen weights: one storage, the packed panels that linear layers read in place (gemm/panels.ts).
 
+import { note } from "./action";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
 import { allocate, release, reserveScratch } from "./memory";
+import { Op } from "./op";
 import { lines } from "./size";
 import { state } from "./state";
 import { dataBytes, dim, Flag, tensor } from "./tensor";
@@ -38,6 +40,7 @@ export function unpack(at: usize): void {
 
 /** target = source in rows; both of one shape. */
 export function copyDense(target: usize, source: usize): void {
+  note(Op.CopyDense, target, <i32>source);
   const t = tensor(target);
   const s = tensor(source);
   if (s.flags & Flag.Packed) unpackWeight(t.data, s.data, dim(s, 0), dim(s, 1));

@@ -13,9 +13,10 @@ export {
   dispose,
   dropGradient,
   openScope,
-  replay,
   retainGradient,
 } from "./tape";
+// programs
+export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
 // frozen weights
 export { copyDense, pack, unpack } from "./frozen";
 // memory
@@ -33,10 +34,9 @@ export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
 export {
   adamw,
   allocateMoment,
-  gradientNorm,
+  clipGradients,
   optimizerListBytes,
   releaseMoment,
-  scaleGradients,
   sgd,
 } from "./optim";
 // the cache of keys and values
@@ -62,6 +62,11 @@ export function setup(): void {
   setupMemory();
   writeConstants();
   state().gradMode = 1;
+}
+
+/** The tape's last record; 0 when there is none. */
+export function lastRecord(): usize {
+  return state().tail;
 }
 
 /** Bytes asked for by the allocation that failed last. */

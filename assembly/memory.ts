@@ -190,7 +190,7 @@ function addChunk(need: usize): usize {
 }
 
 /** Frees the chunks behind the one in use; false when there is none. */
-function releaseIdleChunks(): bool {
+export function releaseIdleChunks(): bool {
   const s = state();
   let at: usize;
   if (s.chunk == 0) {

@@ -46,4 +46,12 @@ export const enum Op {
   Matmul = 44,
   Linear = 45,
   LinearCrossEntropy = 46,
+  // what a captured program does besides: no values, no gradients (program.ts)
+  Backward = 64,
+  DropGradient = 65,
+  ExpectInside = 66,
+  CopyDense = 67,
+  ClipGradients = 68,
+  AdamW = 69,
+  Sgd = 70,
 }

@@ -9,8 +9,10 @@
 //   SGD                                g += wd·p;  m = μ·m + g;  p −= lr · (nesterov ? g + μ·m : μ > 0 ? m : g)
 //   global norm                        sqrt(Σ g²), in float64: a sum a tensor, then over the tensors in order
 
+import { note } from "./action";
 import { Job } from "./job";
 import { allocate, release } from "./memory";
+import { Op } from "./op";
 import { addWork, availableThreads, launch } from "./parallel";
 import { Counter, count } from "./state";
 import { Share, Tensor, tensor } from "./tensor";
@@ -27,7 +29,7 @@ class List {
   eps: f32;
   momentum: f32;
   nesterov: i32;
-  /** What `scaleGradients` multiplies by. */
+  /** What clipping multiplies by. */
   factor: f32;
 }
 
@@ -92,16 +94,34 @@ export function releaseMoment(at: usize, elements: i32): void {
 
 /** One AdamW step of all parameters in the list. */
 export function adamw(list: usize): void {
+  note(Op.AdamW, list);
   run(Job.AdamW, list);
 }
 
 /** One SGD step of all parameters in the list. */
 export function sgd(list: usize): void {
+  note(Op.Sgd, list);
   run(Job.Sgd, list);
 }
 
-/** The 2-norm of all gradients in the list taken as one vector. */
-export function gradientNorm(list: usize): f64 {
+/**
+ * Multiplies all gradients in the list by min(1, maxNorm / (norm + 1e-6)) and returns their 2-norm before, taken as
+ * one vector. With maxNorm 0, or a norm that is not finite, nothing is multiplied. The guard against dividing by
+ * zero is PyTorch's.
+ */
+export function clipGradients(at: usize, maxNorm: f64): f64 {
+  const bits = reinterpret<i64>(maxNorm);
+  note(Op.ClipGradients, at, <i32>bits, <i32>(bits >> 32));
+  const norm = gradientNorm(at);
+  const factor = maxNorm / (norm + 1e-6);
+  if (maxNorm > 0 && norm <= f64.MAX_VALUE && factor < 1) {
+    changetype<List>(at).factor = <f32>factor;
+    run(Job.ScaleGradients, at);
+  }
+  return norm;
+}
+
+function gradientNorm(list: usize): f64 {
   run(Job.GradientSquares, list);
   let sum: f64 = 0;
   for (let i = 0; i < changetype<List>(list).count; i++) {
@@ -109,11 +129,6 @@ export function gradientNorm(list: usize): f64 {
     if (tensor(s.record).grad != 0) sum += s.squares;
   }
   return sqrt<f64>(sum);
-}
-
-/** Multiplies all gradients in the list by the list's factor. */
-export function scaleGradients(list: usize): void {
-  run(Job.ScaleGradients, list);
 }
 
 /** A thread's share of a job on a list. */

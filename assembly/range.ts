@@ -1,5 +1,7 @@
 // Are all numbers of an int32 tensor (ids, targets, positions) in range? Asked by the front end before an op.
 
+import { note } from "./action";
+import { Op } from "./op";
 import { tensor } from "./tensor";
 
 /**
@@ -7,6 +9,7 @@ import { tensor } from "./tensor";
  * too if `excepts` is set.
  */
 export function firstOutside(at: usize, limit: i32, excepts: bool, except: i32): i32 {
+  note(Op.ExpectInside, at, limit, i32(excepts), except);
   const t = tensor(at);
   for (let i = 0; i < t.size; i++) {
     const value = load<i32>(t.data + ((<usize>i) << 2));

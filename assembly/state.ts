@@ -39,6 +39,8 @@ export class State {
   depth: i32;
   /** The tape's last record. */
   tail: usize;
+  /** While a program is captured: 1, or 2 when memory ran out for a record of it. */
+  recording: i32;
   /** 0 inside noGrad. */
   gradMode: i32;
   /** Scratch block of the running op. */

@@ -1,7 +1,8 @@
 // The tape. A record is filled in by the front end (`begin`), given data and run (`commit`), and appended; the
 // records of the open scopes, linked in order, are the program that `backward` walks in reverse and `replay`
-// runs again.
+// (program.ts) runs again.
 
+import { append, note } from "./action";
 import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind, takeMark } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
@@ -27,7 +28,8 @@ function threadsFor(t: Tensor, job: Job): i32 {
   return table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
 }
 
-function run(t: Tensor, job: Job): bool {
+/** Runs a record's op on as many threads as it is worth. False when there is no memory for it. */
+export function run(t: Tensor, job: Job): bool {
   const threads = threadsFor(t, job);
   let saved: usize = 0;
   // Without a backward pass to come, what forward would save is scratch.
@@ -47,7 +49,7 @@ function run(t: Tensor, job: Job): bool {
   return true;
 }
 
-function isView(t: Tensor): bool {
+export function isView(t: Tensor): bool {
   return t.op == Op.Reshape || t.op == Op.Detach;
 }
 
@@ -105,10 +107,10 @@ export function commit(at: usize): bool {
     t.op = Op.Leaf;
     t.sources = 0;
   } else if (t.op != Op.Leaf) {
-    t.previous = s.tail;
-    if (s.tail != 0) tensor(s.tail).next = at;
-    s.tail = at;
+    append(at);
     count(Counter.Records, 1);
+  } else if (s.recording != 0 && requiresGrad(t)) {
+    append(at);
   }
   return true;
 }
@@ -131,7 +133,11 @@ export function dispose(at: usize): void {
 
 /** Frees the gradient buffer of a persistent tensor. */
 export function dropGradient(at: usize): void {
-  const t = tensor(at);
+  note(Op.DropGradient, at);
+  freeGradient(tensor(at));
+}
+
+function freeGradient(t: Tensor): void {
   if (t.grad == 0) return;
   count(Counter.LeafGradientBytes, -(<f64>t.size * 4));
   release(t.grad);
@@ -321,25 +327,13 @@ export function backward(at: usize): bool {
     }
     for (let i = 0; i < t.sources; i++) {
       const root = tensor(source(t, i).root);
-      if (!done && root.flags & Flag.New) dropGradient(changetype<usize>(root));
+      if (!done && root.flags & Flag.New) freeGradient(root);
       root.flags &= ~(Flag.Fresh | Flag.New);
     }
     t.grad = 0;
   }
   s.spareGradients = 0;
   rewind(mark);
+  note(Op.Backward, at);
   return done;
-}
-
-/** Runs the open scopes' records again, in order; their inputs may have been written anew. False: no memory. */
-export function replay(): bool {
-  const s = state();
-  let first = s.tail;
-  if (first == 0) return true;
-  while (tensor(first).previous != 0) first = tensor(first).previous;
-  for (let r = first; r != 0; r = tensor(r).next) {
-    const t = tensor(r);
-    if (!isView(t) && t.size > 0 && !run(t, Job.Forward)) return false;
-  }
-  return true;
 }

@@ -18,6 +18,8 @@ export const enum Flag {
   Packed = 4,
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
+  /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
+  Captured = 16,
   /** The running backward pass has made this leaf's gradient buffer. */
   New = 64,
   /** Data belongs to another record. */

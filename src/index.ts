@@ -26,9 +26,11 @@ export { Generator, type GeneratorState } from "./core/random.ts";
 // Tensors: making them, scopes, gradients.
 
 export type { LeafOptions } from "./tensor/apply.ts";
+export { type Captured, capture } from "./tensor/capture.ts";
 export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
 export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
 export { noGrad, scope } from "./tensor/scope.ts";
+export { listTape, type TapeEntry } from "./tensor/tape.ts";
 export { type DType, Tensor, type Values } from "./tensor/tensor.ts";
 
 // Operations on tensors.

@@ -3,6 +3,7 @@
 // restores every bit.
 
 import { LowrankError, UsageError } from "../core/error.ts";
+import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
@@ -35,6 +36,7 @@ export class AdaptedLinear extends Linear {
 
   addLayer(name: string, layer: AdapterLayer): void {
     this.#layers.set(name, layer);
+    structureChanged();
     for (const [key, parameter] of layer.tensors) this.addParameter(inMemory(key, name), parameter);
   }
 
@@ -44,12 +46,14 @@ export class AdaptedLinear extends Linear {
     if (layer === undefined) return;
     for (const key of layer.tensors.keys()) this.removeParameter(inMemory(key, name));
     layer.dispose();
+    structureChanged();
     this.#layers.delete(name);
     this.#active = this.#active.filter((other) => other !== name);
   }
 
   /** Says which adapters take part; names of adapters that are not on this layer are skipped. */
   setActive(names: readonly string[]): void {
+    structureChanged();
     this.#active = names.filter((name) => this.#layers.has(name));
   }
 
@@ -86,6 +90,7 @@ export class AdaptedLinear extends Linear {
 
   /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */
   setMerged(names: readonly string[], weight: Tensor | null): void {
+    structureChanged();
     if (this.weight !== this.base.weight) this.weight.dispose();
     this.#merged = names.filter((name) => this.#layers.has(name));
     this.replaceWeight(weight ?? this.base.weight);

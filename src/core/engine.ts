@@ -9,7 +9,8 @@ import { type ChosenModule, chooseModule } from "./compile.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { checksBounds, defaultThreads } from "./features.ts";
-import { Counter, type CounterName, Op, STATE } from "./op.ts";
+import { Counter, type CounterName, Field, Flag, Op, STATE } from "./op.ts";
+import { structureChanged } from "./recording.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
 /** How `init` sets the engine up. */
@@ -26,8 +27,10 @@ export interface EngineOptions {
   readonly workerUrl?: string | URL;
 }
 
+type Run = (at: number, more: number) => number;
+
 /** What may run on several threads; a trap in it breaks the engine. */
-const JOBS = ["commit", "backward", "replay", "adamw", "sgd", "gradientNorm", "scaleGradients"];
+const JOBS = "commit backward replay rerun runProgram adamw sgd clipGradients".split(" ");
 
 const PAGE = 65536;
 const INITIAL_PAGES = 16;
@@ -63,13 +66,13 @@ export class Engine {
     maximum: number,
   ) {
     this.build = chosen.build;
-    const functions = { ...wasm } as unknown as Record<string, (at: number) => number>;
+    const functions = { ...wasm } as unknown as Record<string, Run>;
     this.wasm = functions as unknown as Exports;
     for (const name of JOBS) {
       const run = functions[name]!;
-      functions[name] = (at) => {
+      functions[name] = (at, more) => {
         try {
-          return run(at);
+          return run(at, more);
         } catch (error) {
           throw this.#break(functions, name, at, error);
         }
@@ -133,12 +136,7 @@ export class Engine {
   }
 
   /** After a trap no number can be trusted, and workers may wait for thread 0: frees them, and lets all uses throw. */
-  #break(
-    functions: Record<string, (at: number) => number>,
-    name: string,
-    at: number,
-    cause: unknown,
-  ): LowrankError {
+  #break(functions: Record<string, Run>, name: string, at: number, cause: unknown): LowrankError {
     const op = Object.entries(Op).find(
       ([, code]) => name === "commit" && code === this.i32[at >>> 2],
     );
@@ -182,15 +180,30 @@ export class Engine {
   /** Frees a persistent tensor's record and data; at once, or when the outermost open scope has closed. */
   dispose(record: number): void {
     if (this.scopes.length > 0) this.#disposed.push(record);
-    else this.wasm.dispose(record);
+    else this.#free(record);
   }
 
-  /** Closes the innermost scope, and with the outermost one frees what was disposed of meanwhile. */
+  #free(record: number): void {
+    this.noteChange(record);
+    this.wasm.dispose(record);
+  }
+
+  /** Tells captured steps that a tensor which they read has moved, has gone or trains otherwise now. */
+  noteChange(record: number): void {
+    if ((this.i32[(record + Field.flags) >>> 2] ?? 0) & Flag.Captured) structureChanged();
+  }
+
+  /** Closes the innermost scope. */
   closeScope(): void {
     this.wasm.closeScope();
+    this.leaveScope();
+  }
+
+  /** Leaves the innermost scope, and with the outermost one frees what was disposed of meanwhile. */
+  leaveScope(): void {
     this.scopes.pop();
     if (this.scopes.length > 0) return;
-    for (const record of this.#disposed.splice(0)) this.wasm.dispose(record);
+    for (const record of this.#disposed.splice(0)) this.#free(record);
   }
 
   /** Bytes of linear memory now. */

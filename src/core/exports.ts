@@ -13,8 +13,19 @@ export interface Exports {
   retainGradient(record: number): number;
   openScope(): number;
   closeScope(): void;
+  lastRecord(): number;
   backward(record: number): number;
+  // programs
+  /** Address of a program, or 0 when out of memory. */
+  beginProgram(): number;
+  /** 0 when memory ran out for one of its records. */
+  endProgram(program: number): number;
+  releaseProgram(program: number): void;
+  /** 0: out of memory, 1: done, 2: stopped at an index outside of its range. */
+  runProgram(program: number): number;
   replay(): number;
+  /** 0 when out of memory. */
+  rerun(record: number): number;
   setGradMode(on: number): number;
   seedDropout(low: number, high: number, step: number): void;
   nextDropout(): number;
@@ -50,8 +61,7 @@ export interface Exports {
   // optimizers
   adamw(list: number): void;
   sgd(list: number): void;
-  gradientNorm(list: number): number;
-  scaleGradients(list: number): void;
+  clipGradients(list: number, maxNorm: number): number;
   optimizerListBytes(count: number): number;
   allocateMoment(elements: number): number;
   releaseMoment(address: number, elements: number): void;

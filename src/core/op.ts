@@ -37,6 +37,13 @@ export const Op = {
   Matmul: 44,
   Linear: 45,
   LinearCrossEntropy: 46,
+  Backward: 64,
+  DropGradient: 65,
+  ExpectInside: 66,
+  CopyDense: 67,
+  ClipGradients: 68,
+  AdamW: 69,
+  Sgd: 70,
 } as const;
 
 export type OpCode = (typeof Op)[keyof typeof Op];
@@ -67,6 +74,7 @@ export const Flag = {
   Persistent: 2,
   Packed: 4,
   Fresh: 8,
+  Captured: 16,
   New: 64,
   Alias: 32,
 } as const;

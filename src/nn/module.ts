@@ -5,6 +5,7 @@
 // maps the same shapes. The modules themselves know nothing of what replaces them.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { recording, structureChanged } from "../core/recording.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -69,6 +70,7 @@ export class Module {
     const name = path.slice(dot + 1);
     parent.child(name);
     parent.#children.set(name, replacement);
+    structureChanged();
     replacement.train(parent.#training);
   }
 
@@ -113,6 +115,7 @@ export class Module {
 
   /** Whether dropout is on; set by `train()` and `eval()`. */
   get training(): boolean {
+    recording()?.depends(() => this.#training);
     return this.#training;
   }
 

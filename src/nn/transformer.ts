@@ -3,7 +3,8 @@
 //   h = tokens[ids] (+ positions[p]);   h = block(h) for every layer;   logits = head(norm(h))
 
 import { ShapeError, UsageError } from "../core/error.ts";
-import { allOrNothing } from "../tensor/apply.ts";
+import { recording } from "../core/recording.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
@@ -165,9 +166,11 @@ export class Transformer extends Module {
     const shape = [batch.batchSize, batch.blockSize];
     const ids = tensor(batch.inputs, { shape });
     const targets = tensor(batch.targets, { shape });
-    const starts = batch.starts.some((start) => start !== 0)
-      ? { starts: tensor(batch.starts, { shape }) }
-      : {};
+    // A captured step takes starts always: the next batch may have some.
+    const starts =
+      recording() !== null || batch.starts.some((start) => start !== 0)
+        ? { starts: tensor(batch.starts, { shape }) }
+        : {};
     const positions = tensor(batch.positions, { shape });
     const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
@@ -202,9 +205,10 @@ export class Transformer extends Module {
   }
 
   #countPositions(b: number, t: number, offset: number): Tensor {
-    const values = new Int32Array(b * t);
-    for (let i = 0; i < values.length; i++) values[i] = offset + (i % t);
-    return tensor(values, { shape: [b, t] });
+    const count = (out: Float32Array | Int32Array): void => {
+      for (let i = 0; i < out.length; i++) out[i] = offset + (i % t);
+    };
+    return leaf([b, t], count, { dtype: "int32" });
   }
 }
 

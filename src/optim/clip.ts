@@ -2,16 +2,14 @@
 // direction, and their length becomes at most `maxNorm`.
 
 import { UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { commonEngine, hasGradient, ParameterList } from "./list.ts";
-
-/** PyTorch's guard against dividing by zero. */
-const GUARD = 1e-6;
 
 /**
  * Multiplies all gradients by min(1, maxNorm / (norm + 1e-6)) and returns the norm before, summed in float64.
  * Parameters without a gradient do not count. A norm that is not finite is returned and nothing is clipped.
- * With `maxNorm` 0 or Infinity the norm is measured only.
+ * With `maxNorm` 0 or Infinity the norm is measured only. In a captured step the number is that of the first run.
  * @throws UsageError for a negative or NaN `maxNorm`, or when there are no parameters at all.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): number {
@@ -26,17 +24,14 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): num
     );
   }
   const clipped = all.filter(hasGradient);
+  const others = all.filter((parameter) => !hasGradient(parameter));
+  recording()?.depends(() => others.some(hasGradient));
   if (clipped.length === 0) return 0;
   const list = new ParameterList(engine, clipped);
-  try {
-    const norm = engine.wasm.gradientNorm(list.address);
-    const factor = maxNorm / (norm + GUARD);
-    if (maxNorm > 0 && Number.isFinite(norm) && factor < 1) {
-      list.setHead("factor", factor);
-      engine.wasm.scaleGradients(list.address);
-    }
-    return norm;
-  } finally {
-    list.dispose();
-  }
+  const norm = engine.wasm.clipGradients(list.address, maxNorm);
+  // A captured step clips with the same list again.
+  const step = recording();
+  if (step === null) list.dispose();
+  else step.owns(list);
+  return norm;
 }

@@ -5,6 +5,7 @@
 
 import type { Engine } from "../core/engine.ts";
 import { ReleasedError, UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { expectNotNegative, type Group } from "./group.ts";
 import { commonEngine, hasGradient, ParameterList, type SlotValues } from "./list.ts";
@@ -77,22 +78,40 @@ export abstract class Optimizer {
   }
 
   /**
-   * Updates every parameter that has a gradient, in place.
+   * Updates every parameter that has a gradient, in place. In a captured step, each replay goes one step on with the
+   * rates of that time; one `step()` of an optimizer is allowed there.
    * @throws ReleasedError when a parameter is gone, MemoryError when moments cannot be made; no parameter has changed then.
    */
   step(): void {
     this.#expectAlive();
-    const stepped: Entry[] = [];
-    this.#entries.forEach((entry, slot) => {
-      if (!hasGradient(entry.parameter)) return;
-      this.#makeMoments(entry, slot);
-      const { lr, weightDecay } = entry.group;
-      this.list.setValues(slot, this.slotValues(lr * this.#factor, weightDecay, entry.step + 1));
-      stepped.push(entry);
-    });
-    if (stepped.length === 0) return;
+    const stepped = this.#entries.map(({ parameter }) => hasGradient(parameter));
+    const before = (): void => {
+      this.#entries.forEach((entry, slot) => {
+        if (stepped[slot]) this.#prepare(entry, slot);
+      });
+    };
+    const after = (): void => {
+      this.#entries.forEach((entry, slot) => {
+        if (stepped[slot]) entry.step += 1;
+      });
+    };
+    const step = recording();
+    step?.depends(() => this.list.disposed);
+    step?.depends(() =>
+      this.#entries.some(({ parameter }, i) => !stepped[i] && hasGradient(parameter)),
+    );
+    if (!stepped.includes(true)) return;
+    step?.around(this, { before, after });
+    before();
     this.update(this.list.address);
-    for (const entry of stepped) entry.step += 1;
+    after();
+  }
+
+  /** Sees to it that a parameter has moments, and writes the values of its next update. */
+  #prepare(entry: Entry, slot: number): void {
+    this.#makeMoments(entry, slot);
+    const { lr, weightDecay } = entry.group;
+    this.list.setValues(slot, this.slotValues(lr * this.#factor, weightDecay, entry.step + 1));
   }
 
   /** Frees the gradients of all parameters. */

@@ -4,6 +4,7 @@
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag, MAX_RANK, Op, type OpCode } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import { composed } from "./scope.ts";
 import { type DType, Tensor } from "./tensor.ts";
 
@@ -61,6 +62,12 @@ function start(
   persistent: boolean,
 ): number {
   countElements(shape);
+  const step = recording();
+  if (step !== null && step.engine !== engine) {
+    throw new UsageError(
+      "A captured step works in one engine, but a tensor of another one came in.",
+    );
+  }
   const record = engine.wasm.begin(persistent ? 1 : 0) >>> 0;
   if (record === 0) engine.outOfMemory("a tensor record");
   const i32 = engine.i32;

@@ -2,6 +2,7 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -88,6 +89,9 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
     throw new UsageError(
       "A cache is a persistent tensor without a gradient. Make it with zeros(shape, { persistent: true }).",
     );
+  }
+  if (recording() !== null) {
+    throw new UsageError("A captured function cannot write into a cache; its place moves on.");
   }
   cache.engine.wasm.writeCache(cache.address, rows.address, offset);
 }

@@ -1,6 +1,7 @@
 // What the front end asks of an op's operands before the engine sees them.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Throws unless `x` is a float32 tensor; int32 tensors are indices, and nothing else. */
@@ -38,6 +39,15 @@ export function broadcastShape(op: string, a: readonly number[], b: readonly num
     }
     return m === 1 ? n : m;
   });
+}
+
+/** Throws while a step is captured: what TypeScript does with numbers, a replay would not do. */
+export function expectNotCaptured(tensor: Tensor, what: "read" | "written"): void {
+  if (recording() === null) return;
+  throw new UsageError(
+    `A tensor of shape [${tensor.shape}] was ${what} by a captured function, which would happen in its first run only. ` +
+      "Return tensors to read them, and give arrays as arguments to write them.",
+  );
 }
 
 /** Throws unless `backward` can start from this tensor. */

@@ -1,8 +1,9 @@
 // New tensors from numbers.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import { type LeafOptions, leaf } from "./apply.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Tensor, Values } from "./tensor.ts";
 
 /** Numbers, or numbers nested in arrays of equal length. */
 export type Nested = number | readonly Nested[];
@@ -31,6 +32,11 @@ function raggedError(shape: readonly number[]): ShapeError {
   );
 }
 
+/** Is this an array that becomes a tensor's numbers as it is? */
+export function isNumbers(data: unknown): data is Values {
+  return data instanceof Float32Array || data instanceof Int32Array;
+}
+
 /**
  * A tensor from numbers: a number, nested arrays, or a flat typed array with a `shape`.
  * @throws ShapeError when the count of numbers and the shape disagree, or nested arrays are ragged.
@@ -41,7 +47,7 @@ export function tensor(
 ): Tensor {
   let values: ArrayLike<number>;
   let found: readonly number[];
-  if (data instanceof Float32Array || data instanceof Int32Array) {
+  if (isNumbers(data)) {
     values = data;
     found = [data.length];
   } else {
@@ -58,7 +64,9 @@ export function tensor(
     );
   }
   const dtype = options.dtype ?? (data instanceof Int32Array ? "int32" : "float32");
-  return leaf(shape, (out) => out.set(values), { ...options, dtype });
+  const made = leaf(shape, (out) => out.set(values), { ...options, dtype });
+  if (isNumbers(data) && !made.persistent) recording()?.input(data, made.address);
+  return made;
 }
 
 /** A tensor filled with one value. */

@@ -1,6 +1,8 @@
 // Checks of int32 tensors that name rows: token ids, targets, positions.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { Field } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What is asked of indices. */
@@ -26,11 +28,13 @@ export function expectIndices(indices: Tensor, rule: IndexRule): void {
       `${op} got ${name}s of ${indices.dtype} [${indices.shape}]; expected int32.`,
     );
   }
+  recording()?.check(() => expectIndices(indices, rule));
   const excepts = except === undefined ? 0 : 1;
-  const { wasm } = indices.engine;
-  const at = wasm.firstOutside(indices.address, limit, excepts, except ?? 0);
+  const { engine } = indices;
+  const at = engine.wasm.firstOutside(indices.address, limit, excepts, except ?? 0);
   if (at < 0) return;
-  const found = indices.toArray()[at] ?? Number.NaN;
+  const data = (engine.i32[(indices.address + Field.data) >>> 2] ?? 0) >>> 2;
+  const found = engine.i32[data + at];
   const others = except === undefined ? "" : ` (or ${except} to leave a row out)`;
   throw new UsageError(
     `${op} got the ${name} ${found} at index [${coordinates(at, indices.shape)}] of [${indices.shape}]; ` +

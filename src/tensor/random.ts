@@ -3,6 +3,7 @@
 
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import { type LeafOptions, leaf } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -58,5 +59,10 @@ export function uniform(
 /** Seeds dropout; `step` is the number of scopes opened since, for going on where another run stopped. */
 export function manualSeed(seed: number, step = 0): void {
   const [low, high] = splitSeed(seed);
+  if (recording() !== null) {
+    throw new UsageError(
+      "A captured function cannot seed: replays would not. Call manualSeed before the step.",
+    );
+  }
   current().wasm.seedDropout(low, high, step);
 }

@@ -6,10 +6,11 @@
 
 import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import { allOrNothing, leaf } from "./apply.ts";
 import { Tensor, type Values } from "./tensor.ts";
 
-function isThenable(value: unknown): boolean {
+export function isThenable(value: unknown): boolean {
   return (
     typeof value === "object" &&
     value !== null &&
@@ -26,7 +27,7 @@ function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
   return found;
 }
 
-function isPlainObject(value: unknown): value is Record<string, unknown> {
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
   return (
     typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
   );
@@ -52,6 +53,8 @@ function close(engine: Engine, lifetime: Lifetime): void {
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
 export function scope<T>(fn: () => T): T {
+  // A captured step keeps all its records.
+  if (recording() !== null) return fn();
   const engine = current();
   if (engine.wasm.openScope() === 0) engine.outOfMemory("a scope");
   const lifetime: Lifetime = { alive: true };

@@ -9,7 +9,7 @@ import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag } from "../core/op.ts";
 import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
-import { expectDifferentiable } from "./check.ts";
+import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import * as reduce from "./reduce.ts";
@@ -102,6 +102,7 @@ export class Tensor {
     if (value && this.dtype !== "float32") {
       throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
     }
+    this.engine.noteChange(this.address);
     if (value && this.packed) this.unpack();
     if (!value) this.engine.wasm.dropGradient(this.address);
     const flags = (this.address + Field.flags) >>> 2;
@@ -124,6 +125,7 @@ export class Tensor {
 
   /** A copy of the values, row-major. */
   toArray(): Values {
+    expectNotCaptured(this, "read");
     if (!this.packed) return this.#view(this.#field(Field.data)).slice();
     const dense = copyOf(this);
     const values = dense.toArray();
@@ -133,6 +135,7 @@ export class Tensor {
 
   /** The value of a tensor of one element. */
   item(): number {
+    expectNotCaptured(this, "read");
     if (this.size !== 1) {
       throw new ShapeError(
         `item() needs a tensor of one element, but the shape is [${this.shape}]. Use toArray(), or reduce it first.`,
@@ -143,6 +146,7 @@ export class Tensor {
 
   /** Overwrites the values in place, row-major. */
   set(values: ArrayLike<number>): void {
+    expectNotCaptured(this, "written");
     if (values.length !== this.size) {
       throw new ShapeError(
         `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,
@@ -164,13 +168,18 @@ export class Tensor {
 
   /** A copy of the gradient, row-major, or null when there is none. */
   get grad(): Float32Array | null {
+    expectNotCaptured(this, "read");
     return this.#gradient()?.slice() ?? null;
   }
 
   /** Frees the gradient of a persistent tensor; that of a scope's tensor is set to 0. */
   zeroGrad(): void {
-    if (this.#persistent) this.engine.wasm.dropGradient(this.address);
-    else this.#gradient()?.fill(0);
+    if (this.#persistent) {
+      this.engine.wasm.dropGradient(this.address);
+      return;
+    }
+    expectNotCaptured(this, "written");
+    this.#gradient()?.fill(0);
   }
 
   /** Asks that the gradient of this intermediate tensor outlive `backward`, in the scope that made it; passes add up. */
@@ -212,12 +221,15 @@ export class Tensor {
           `${this.requiresGrad ? " and requires a gradient" : ""}.`,
       );
     }
+    this.engine.noteChange(this.address);
     if (this.engine.wasm.pack(this.address) === 0) this.engine.outOfMemory("packing a weight");
   }
 
   /** Lays a packed weight out in rows again. */
   unpack(): void {
-    if (this.packed) this.engine.wasm.unpack(this.address);
+    if (!this.packed) return;
+    this.engine.noteChange(this.address);
+    this.engine.wasm.unpack(this.address);
   }
 
   /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */

@@ -14,8 +14,9 @@ import {
   linearSchedule,
   type Schedule,
 } from "../optim/schedule.ts";
+import { type Captured, capture } from "../tensor/capture.ts";
+import { tensor } from "../tensor/create.ts";
 import { manualSeed } from "../tensor/random.ts";
-import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { crc32 } from "./checksum.ts";
 import { trainedTokens } from "./evaluate.ts";
@@ -70,6 +71,8 @@ export class Trainer {
   readonly #parameters: ReadonlyMap<string, Tensor>;
   readonly #optimizer: AdamW;
   readonly #schedule: Schedule;
+  /** Adds a batch's gradients, times a factor [1]; gives its loss times the factor. */
+  readonly #backward: Captured<[TokenBatch, Float32Array], Tensor>;
   #step = 0;
 
   constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
@@ -92,6 +95,11 @@ export class Trainer {
       );
     }
     this.#optimizer = new AdamW(groups, { lr, betas });
+    this.#backward = capture((batch, factor) => {
+      const loss = this.model.loss(batch, { reduction: "sum" }).mul(tensor(factor, { shape: [] }));
+      loss.backward();
+      return loss;
+    });
   }
 
   /** Optimizer steps done. */
@@ -118,7 +126,7 @@ export class Trainer {
     this.#optimizer.zeroGrad();
     let loss = 0;
     batches.forEach((batch, i) => {
-      loss += this.#backward(batch, tokens, first + i);
+      loss += this.#accumulate(batch, tokens, first + i);
     });
     const gradNorm = clipGradNorm(this.#parameters.values(), maxGradNorm);
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
@@ -148,17 +156,13 @@ export class Trainer {
   }
 
   /** Adds a batch's gradients, as its share of all the step's tokens; returns its share of the loss. */
-  #backward(batch: TokenBatch, tokens: number, index: number): number {
+  #accumulate(batch: TokenBatch, tokens: number, index: number): number {
     if (tokens === 0) return 0;
     const { training } = this.model;
     this.model.train();
     manualSeed(this.options.seed, index);
     try {
-      return scope(() => {
-        const loss = this.model.loss(batch, { reduction: "sum" }).mul(1 / tokens);
-        loss.backward();
-        return loss.item();
-      });
+      return this.#backward(batch, Float32Array.of(1 / tokens)).item();
     } finally {
       this.model.train(training);
     }
@@ -210,8 +214,9 @@ export class Trainer {
     };
   }
 
-  /** Frees the optimizer's moments. */
+  /** Frees the optimizer's moments and the captured step. */
   dispose(): void {
+    this.#backward.dispose();
     this.#optimizer.dispose();
   }
 }

@@ -14,6 +14,8 @@ import { compileScratch, Job, type ScratchExports } from "./scratch-engine.ts";
 const timeout = 60_000;
 const module = await compileScratch();
 const RECORD = 16384;
+/** assembly/layout.ts; thread t has the words from 16·(1 + t) on, the second of which is `done`. */
+const THREAD_LINES = 4096;
 
 interface Scratch {
   readonly wasm: ScratchExports;
@@ -114,6 +116,29 @@ for (const [name, job] of [
     assert.throws(() => run(Job.Fill, 8, 2), /unreachable/, "and the engine stays broken");
     wasm.shutdown();
   });
+}
+
+for (const [name, job] of [
+  ["thread 0", Job.TrapOfThread0],
+  ["two workers", Job.TrapOfOthers],
+] as const) {
+  for (const late of [0, 5]) {
+    test(`a trap of ${name} lets all threads go, ${late} ms after they came to the barrier`, async () => {
+      const { run, wasm, memory } = await start(3);
+      assert.throws(() => run(job, 8, 3), /unreachable/);
+      // Time for the workers to fall asleep at the barrier.
+      await sleep(late);
+      wasm.abandon(0);
+      wasm.shutdown();
+      const lines = new Int32Array(memory.buffer, THREAD_LINES);
+      const deadline = performance.now() + timeout;
+      // A worker that leaves after a trap says so in its done word.
+      while (lines[33] !== -1 || lines[49] !== -1) {
+        assert.ok(performance.now() < deadline, `${lines[33]} ${lines[49]}`);
+        await sleep(1);
+      }
+    });
+  }
 }
 
 test("after shutdown the jobs run on one thread, with the same result", async () => {

@@ -201,4 +201,18 @@ test("settings that make no sense, and models in which nothing trains, are refus
   });
 });
 
+test("a step is recorded once: later ones, evaluations in between included, replay it", () => {
+  withRun({ steps: 6, gradientAccumulation: 2, loraDropout: 0.1 }, ({ model, data, trainer }) => {
+    trainer.trainStep();
+    const { records } = engine.stats();
+    trainer.trainStep();
+    assert.is(engine.stats().records, records);
+    evaluate(model, data.validationBatches());
+    const evaluated = engine.stats().records;
+    assert.ok(evaluated > records);
+    trainer.trainStep();
+    assert.is(engine.stats().records, evaluated);
+  });
+});
+
 test.run();

@@ -1,0 +1,35 @@
+// Actions: what a step does besides making tensors, as records of the tape. They exist while a program is captured
+// only, and say what to call when it runs again (program.ts).
+
+import { arenaAllocate } from "./memory";
+import { Op } from "./op";
+import { state } from "./state";
+import { Tensor, tensor } from "./tensor";
+
+/** Appends a record to the tape. */
+export function append(at: usize): void {
+  const s = state();
+  tensor(at).previous = s.tail;
+  if (s.tail != 0) tensor(s.tail).next = at;
+  s.tail = at;
+}
+
+/** Notes that `op` was done on the record or list at `target`, with attributes i0 to i2, if a program is being captured. */
+export function note(op: Op, target: usize, i0: i32 = 0, i1: i32 = 0, i2: i32 = 0): void {
+  const s = state();
+  if (s.recording == 0) return;
+  const at = arenaAllocate(offsetof<Tensor>());
+  if (at == 0) {
+    s.recording = 2;
+    return;
+  }
+  memory.fill(at, 0, offsetof<Tensor>());
+  const t = tensor(at);
+  t.op = op;
+  t.root = at;
+  t.s0 = target;
+  t.i0 = i0;
+  t.i1 = i1;
+  t.i2 = i2;
+  append(at);
+}

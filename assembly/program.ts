@@ -1,0 +1,166 @@
+// Programs: a step that was captured once and runs again as one call. The step's scope is not closed; it is put
+// aside with an arena of its own, and what it recorded (ops, and the actions between them) is the program:
+//
+//   capture   begin · the front end runs the step, every op and action appends a record · end
+//   replay    the arena is put in place, and the records are run in order, on inputs that were written anew
+//
+// The records of a program keep their addresses and buffers, so a replay allocates nothing that outlives it; it does
+// the same work in the same order as the step itself, and so gives the same bits.
+
+import { copyDense } from "./frozen";
+import { Job } from "./job";
+import { allocate, release, releaseIdleChunks } from "./memory";
+import { Op } from "./op";
+import { adamw, clipGradients, sgd } from "./optim";
+import { firstOutside } from "./range";
+import { Counter, count, counted, state } from "./state";
+import { backward, closeScope, dropGradient, isView, openScope, run } from "./tape";
+import { Flag, Tensor, tensor } from "./tensor";
+
+/** What of the engine's state belongs to a program. While it is in place, the fields hold what it stands in for. */
+// @ts-ignore: decorator
+@unmanaged
+class Program {
+  firstChunk: usize;
+  chunk: usize;
+  cursor: usize;
+  mark: usize;
+  tail: usize;
+  depth: i32;
+  bytes: f64;
+}
+
+/** Why a replay came to its end. */
+const enum End {
+  NoMemory = 0,
+  Done = 1,
+  /** An index was outside of its range; nothing behind the check has run. */
+  Stopped = 2,
+}
+
+/** Exchanges the arena and tape in use with those in the program. */
+function swap(at: usize): void {
+  const s = state();
+  const p = changetype<Program>(at);
+  const firstChunk = s.firstChunk;
+  const chunk = s.chunk;
+  const cursor = s.cursor;
+  const mark = s.mark;
+  const tail = s.tail;
+  const depth = s.depth;
+  const bytes = counted(Counter.ArenaBytes);
+  s.firstChunk = p.firstChunk;
+  s.chunk = p.chunk;
+  s.cursor = p.cursor;
+  s.mark = p.mark;
+  s.tail = p.tail;
+  s.depth = p.depth;
+  count(Counter.ArenaBytes, p.bytes - bytes);
+  p.firstChunk = firstChunk;
+  p.chunk = chunk;
+  p.cursor = cursor;
+  p.mark = mark;
+  p.tail = tail;
+  p.depth = depth;
+  p.bytes = bytes;
+}
+
+/** Opens a scope in an arena of its own, whose records will be a program; 0 when out of memory. */
+export function beginProgram(): usize {
+  const at = allocate(offsetof<Program>());
+  if (at == 0) return 0;
+  memory.fill(at, 0, offsetof<Program>());
+  // What scopes have left idle serves the program, so that a step needs no second arena.
+  releaseIdleChunks();
+  swap(at);
+  if (!openScope()) {
+    swap(at);
+    release(at);
+    return 0;
+  }
+  state().recording = 1;
+  return at;
+}
+
+/** Puts the program aside; false when memory ran out for one of its records: it must not be run then. */
+export function endProgram(at: usize): bool {
+  const s = state();
+  const whole = s.recording == 1;
+  s.recording = 0;
+  for (let r = s.tail; r != 0; r = tensor(r).previous) {
+    const t = tensor(r);
+    for (let i = 0; i < t.sources; i++) {
+      const from = load<usize>(r + ((<usize>i) << 2), offsetof<Tensor>("s0"));
+      if (tensor(from).flags & Flag.Persistent) tensor(from).flags |= Flag.Captured;
+    }
+  }
+  swap(at);
+  return whole;
+}
+
+/** Frees a program that was put aside, with all its tensors. */
+export function releaseProgram(at: usize): void {
+  swap(at);
+  closeScope();
+  releaseIdleChunks();
+  swap(at);
+  release(at);
+}
+
+/** Runs a program again, as one step: its dropout masks are those of the next scope. */
+export function runProgram(at: usize): i32 {
+  swap(at);
+  state().stepCounter += 1;
+  const end = replay();
+  swap(at);
+  return end;
+}
+
+/** Runs the records in place again, in order; their inputs may have been written anew. */
+export function replay(): i32 {
+  let first = state().tail;
+  if (first == 0) return End.Done;
+  while (tensor(first).previous != 0) first = tensor(first).previous;
+  for (let r = first; r != 0; r = tensor(r).next) {
+    const end = repeat(tensor(r));
+    if (end != End.Done) return end;
+  }
+  return End.Done;
+}
+
+/** One record of a program. */
+function repeat(t: Tensor): End {
+  switch (t.op) {
+    case Op.Leaf:
+      memory.fill(t.grad, 0, (<usize>t.size) << 2);
+      return End.Done;
+    case Op.Backward:
+      return backward(t.s0) ? End.Done : End.NoMemory;
+    case Op.DropGradient:
+      dropGradient(t.s0);
+      return End.Done;
+    case Op.ExpectInside:
+      return firstOutside(t.s0, t.i0, t.i1 != 0, t.i2) < 0 ? End.Done : End.Stopped;
+    case Op.CopyDense:
+      copyDense(t.s0, <usize>t.i0);
+      return End.Done;
+    case Op.ClipGradients:
+      clipGradients(t.s0, reinterpret<f64>(((<i64>t.i1) << 32) | <i64>(<u32>t.i0)));
+      return End.Done;
+    case Op.AdamW:
+      adamw(t.s0);
+      return End.Done;
+    case Op.Sgd:
+      sgd(t.s0);
+      return End.Done;
+    default:
+  }
+  if (t.kept != 0) memory.fill(t.kept, 0, (<usize>t.size) << 2);
+  return rerun(changetype<usize>(t)) ? End.Done : End.NoMemory;
+}
+
+/** Computes the values of one record of an op again. False when out of memory. */
+export function rerun(at: usize): bool {
+  const t = tensor(at);
+  return isView(t) || t.size == 0 || run(t, Job.Forward);
+}

@@ -1,0 +1,206 @@
+// A training step that is recorded once and then runs again as one call into the engine: forward, backward, clipping
+// and the optimizer's update, on inputs that are written in place. The same bits as calling the function each time.
+//
+//   const step = capture((batch: TokenBatch) => {
+//     const loss = model.loss(batch);
+//     loss.backward();
+//     optimizer.step();
+//     optimizer.zeroGrad();
+//     return loss;
+//   });
+//   for (const batch of data.batches(50)) console.log(step(batch).item());
+//
+// What the function does in TypeScript it does only when it is recorded. It is recorded anew when something it was
+// seen to rest on is not as it was: the length of an array or another value that it read of its arguments, the
+// modules and adapters in use, their training mode, which parameters train, gradients that were left elsewhere.
+
+import { current, type Engine, type Lifetime } from "../core/engine.ts";
+import { LowrankError, UsageError } from "../core/error.ts";
+import { Field } from "../core/op.ts";
+import { type Around, type Recording, record, structureChanges } from "../core/recording.ts";
+import { isNumbers } from "./create.ts";
+import { isPlainObject, isThenable } from "./scope.ts";
+import type { Values } from "./tensor.ts";
+
+/** A captured step: call it as the function it was made from. */
+export interface Captured<A extends readonly unknown[], R> {
+  /**
+   * Runs the step on these arguments. Tensors in the result are the same ones at each replay: read them before the
+   * next call overwrites them. Numbers in it are those of the recording.
+   */
+  (...args: A): R;
+  /** How often the function has been recorded. */
+  readonly recordings: number;
+  /** Frees the program and its tensors; a further call records anew. */
+  dispose(): void;
+}
+
+type Path = readonly PropertyKey[];
+
+function at(value: unknown, path: Path): unknown {
+  return path.reduce((found, key) => Reflect.get(Object(found), key), value);
+}
+
+/** Are two things that a function read of its arguments the same to a program? Numbers in arrays may differ. */
+function alike(a: unknown, b: unknown): boolean {
+  if (!isNumbers(a) || !isNumbers(b)) return Object.is(a, b);
+  return a.constructor === b.constructor && a.length === b.length;
+}
+
+class Program<R> implements Recording {
+  readonly engine: Engine;
+  readonly result: R;
+  readonly #address: number;
+  readonly #lifetime: Lifetime = { alive: true };
+  readonly #gradMode: number;
+  readonly #structure = structureChanges();
+  /** What was read of the arguments, and where. */
+  readonly #reads: { readonly path: Path; readonly found: unknown }[] = [];
+  readonly #inputs: { readonly path: Path; readonly address: number }[] = [];
+  readonly #probes: { readonly probe: () => unknown; readonly answer: unknown }[] = [];
+  readonly #checks: (() => void)[] = [];
+  readonly #around = new Map<object, Around>();
+  readonly #owned: { dispose(): void }[] = [];
+
+  constructor(engine: Engine, fn: (...args: readonly unknown[]) => R, args: readonly unknown[]) {
+    this.engine = engine;
+    this.#gradMode = gradMode(engine);
+    this.#address = engine.wasm.beginProgram() >>> 0;
+    if (this.#address === 0) engine.outOfMemory("a captured step");
+    engine.scopes.push(this.#lifetime);
+    try {
+      this.result = record(this, () => fn(...(this.#watch(args, []) as unknown[])));
+      if (isThenable(this.result)) {
+        throw new UsageError(
+          "A captured function returned a promise. A step must be synchronous: await before it or after it.",
+        );
+      }
+    } catch (error) {
+      this.#end();
+      this.dispose();
+      throw error;
+    }
+    if (!this.#end()) {
+      this.dispose();
+      engine.outOfMemory("a captured step");
+    }
+  }
+
+  #end(): boolean {
+    const whole = this.engine.wasm.endProgram(this.#address) !== 0;
+    this.engine.leaveScope();
+    return whole;
+  }
+
+  /** The value itself, or for plain objects and arrays a stand-in that notes what is read of it. */
+  #watch(value: unknown, path: Path): unknown {
+    if (Array.isArray(value) || isPlainObject(value)) {
+      return new Proxy(value, {
+        get: (target, key) => this.#watch(Reflect.get(target, key), [...path, key]),
+      });
+    }
+    this.#reads.push({ path, found: value });
+    return value;
+  }
+
+  input(data: Values, address: number): void {
+    const read = this.#reads.find(({ found }) => found === data);
+    if (read === undefined) {
+      throw new UsageError(
+        `A captured function made a tensor from an array of ${data.length} numbers that is not among its arguments: ` +
+          "replays would not see it change. Give the array as an argument, or make the tensor outside of the function.",
+      );
+    }
+    this.#inputs.push({ path: read.path, address });
+  }
+
+  depends(probe: () => unknown): void {
+    this.#probes.push({ probe, answer: probe() });
+  }
+
+  check(check: () => void): void {
+    this.#checks.push(check);
+  }
+
+  around(owner: object, around: Around): void {
+    if (this.#around.has(owner)) {
+      throw new UsageError("A captured function stepped an optimizer twice; once is allowed.");
+    }
+    this.#around.set(owner, around);
+  }
+
+  owns(resource: { dispose(): void }): void {
+    this.#owned.push(resource);
+  }
+
+  /** Would the function, called with these arguments, do what it did when it was recorded? */
+  fits(engine: Engine, args: readonly unknown[]): boolean {
+    return (
+      engine === this.engine &&
+      structureChanges() === this.#structure &&
+      gradMode(engine) === this.#gradMode &&
+      this.#reads.every(({ path, found }) => alike(at(args, path), found)) &&
+      this.#probes.every(({ probe, answer }) => Object.is(probe(), answer))
+    );
+  }
+
+  run(args: readonly unknown[]): R {
+    const { engine } = this;
+    for (const { path, address } of this.#inputs) {
+      const { f32, i32 } = engine;
+      const memory = i32[(address + Field.dtype) >>> 2] === 1 ? i32 : f32;
+      memory.set(at(args, path) as Values, (i32[(address + Field.data) >>> 2] ?? 0) >>> 2);
+    }
+    for (const { before } of this.#around.values()) before();
+    const end = engine.wasm.runProgram(this.#address);
+    if (end === 0) engine.outOfMemory("a captured step");
+    if (end === 2) {
+      for (const check of this.#checks) check();
+      throw new LowrankError("A captured step stopped at an index that is out of range.");
+    }
+    for (const { after } of this.#around.values()) after();
+    return this.result;
+  }
+
+  dispose(): void {
+    this.#lifetime.alive = false;
+    this.engine.wasm.releaseProgram(this.#address);
+    for (const resource of this.#owned) resource.dispose();
+  }
+}
+
+function gradMode({ wasm }: Engine): number {
+  const mode = wasm.setGradMode(1);
+  wasm.setGradMode(mode);
+  return mode;
+}
+
+/**
+ * Makes a step of `fn`: the first call runs and records it as a scope would, further calls run the record again.
+ * Arrays of numbers that come in as arguments, also in plain objects, are its inputs. Inside, tensors cannot be read
+ * (return them), and nothing of what `fn` does apart from tensors, gradients and optimizers happens again.
+ * @throws UsageError for what cannot be repeated, inside a scope, or for an async function; whatever `fn` throws.
+ */
+export function capture<A extends readonly unknown[], R>(fn: (...args: A) => R): Captured<A, R> {
+  let program: Program<R> | null = null;
+  let recordings = 0;
+  const dispose = (): void => {
+    program?.dispose();
+    program = null;
+  };
+  const step = (...args: A): R => {
+    const engine = current();
+    if (engine.scopes.length > 0) {
+      throw new UsageError(
+        "A captured step was called inside a scope or another step. It brings its own scope: call it outside.",
+      );
+    }
+    if (program?.fits(engine, args)) return program.run(args);
+    dispose();
+    program = new Program(engine, fn as (...args: readonly unknown[]) => R, args);
+    recordings += 1;
+    return program.result;
+  };
+  Object.defineProperty(step, "recordings", { get: () => recordings });
+  return Object.assign(step, { dispose }) as Captured<A, R>;
+}
