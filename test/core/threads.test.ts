@@ -129,7 +129,6 @@ for (const [name, job] of [
       // Time for the workers to fall asleep at the barrier.
       await sleep(late);
       wasm.abandon(0);
-      wasm.shutdown();
       const lines = new Int32Array(memory.buffer, THREAD_LINES);
       const deadline = performance.now() + timeout;
       // A worker that leaves after a trap says so in its done word.
@@ -137,6 +136,7 @@ for (const [name, job] of [
         assert.ok(performance.now() < deadline, `${lines[33]} ${lines[49]}`);
         await sleep(1);
       }
+      wasm.shutdown();
     });
   }
 }
@@ -226,6 +226,23 @@ test("a program that leaves its workers asleep ends by itself", async () => {
 test("a program that shuts its engine down ends by itself and reports one thread", async () => {
   const body = `${startTwo} engine.shutdown(); console.log(engine.threads);`;
   assert.equal(await runProgram(body), { status: 0, output: "2\n1" });
+});
+
+test("a program whose engine has broken ends by itself, whatever its workers were about", async () => {
+  const create = new URL("../../src/tensor/create.js", import.meta.url);
+  // A row of numbers that lie nowhere: thread 0 traps at once, and the workers may not yet have begun.
+  const body = `
+    import { zeros } from ${JSON.stringify(create.href)};
+    process.getBuiltinModule("node:worker_threads").Worker.prototype.unref = () => {};
+    const engine = await Engine.create({ threads: 3 });
+    engine.run(() => {
+      const x = zeros([64, 1024]);
+      engine.i32[(x.address + 44) >>> 2] = -100000;
+      try { x.exp(); } catch (error) { console.log(error.name); }
+    });`;
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await runProgram(body), { status: 0, output: "LowrankError" });
+  }
 });
 
 test("shutdown ends a worker that would keep the process alive", async () => {

@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import { Engine } from "../../src/core/engine.ts";
 import { MemoryError, ShapeError } from "../../src/core/error.ts";
 import { leaf } from "../../src/tensor/apply.ts";
+import { attention } from "../../src/tensor/attention.ts";
 import { zeros } from "../../src/tensor/create.ts";
 import { linearCrossEntropy } from "../../src/tensor/linearCrossEntropy.ts";
 import { builds, Cols, type Kernel, Panels } from "./gemm-harness.ts";
@@ -19,7 +20,7 @@ for (const { name, kernels } of builds) {
     // Eight rows of 2^26 floats are 2 GiB.
     assert.is(kernels.panelFloats(1, 2 ** 26), 2 ** 29);
     for (const k of [2 ** 27, 2 ** 28, 2 ** 29, 2 ** 30 - 1]) {
-      assert.ok(kernels.panelFloats(1, k) * 4 > MOST, `${k}`);
+      assert.ok((kernels.panelFloats(1, k) * 4) >>> 0 > MOST, `${k}`);
     }
   });
 
@@ -67,6 +68,19 @@ test("an op whose scratch does not fit into 32 bits is refused before it runs", 
       (error: unknown) => error instanceof MemoryError,
     );
     for (const each of [x, weight, targets]) each.dispose();
+  });
+});
+
+test("attention whose packed keys do not fit into 32 bits is refused before it runs", async () => {
+  const engine = await Engine.create(sizes);
+  engine.run(() => {
+    // Keys of one number are padded to eight: 4 GiB of 512 MiB, which nobody writes.
+    const keys = leaf([1, 2 ** 27, 1, 1], () => {});
+    const queries = zeros([1, 4, 1, 1]);
+    assert.throws(
+      () => attention(queries, keys, keys),
+      (error: unknown) => error instanceof MemoryError,
+    );
   });
 });
 
