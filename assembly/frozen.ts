@@ -5,8 +5,9 @@ import { note } from "./action";
 import { packB } from "./gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
 import { B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "./gemm/policy";
-import { allocate, release } from "./memory";
+import { allocate, release, reserveScratch } from "./memory";
 import { Op } from "./op";
+import { lines } from "./size";
 import { state } from "./state";
 import { dataBytes, dim, Flag, source, Tensor, tensor } from "./tensor";
 
@@ -37,6 +38,7 @@ function readsPanels(op: i32, i: i32): bool {
  */
 export function pack(at: usize): usize {
   const t = tensor(at);
+  if (!reserveScratch(lines(8, dim(t, 1)))) return 0;
   const rows = allocate(offsetof<Tensor>());
   const panels = allocate((<usize>panelFloats(dim(t, 0), dim(t, 1))) << 2);
   if (rows == 0 || panels == 0) {
@@ -85,16 +87,22 @@ export function prepack(at: usize, both: bool): bool {
   return true;
 }
 
-/** Lays a packed weight out in rows again. False when out of memory: nothing has changed. */
-export function unpack(at: usize): bool {
+/**
+ * Lays a packed weight out in rows again, in place: a panel lies where its eight rows will. It needs scratch for one panel,
+ * which `pack` has reserved, so it cannot fail.
+ */
+export function unpack(at: usize): void {
   const t = tensor(at);
-  const rows = allocate((<usize>t.size) << 2);
-  if (rows == 0) return false;
-  unpackWeight(rows, t.data, dim(t, 0), dim(t, 1));
-  release(t.data);
-  t.data = rows;
+  const k = dim(t, 1);
+  const scratch = state().scratch;
+  let rows = t.data;
+  for (let left = dim(t, 0); left > 0; left -= 8) {
+    memory.copy(scratch, rows, (<usize>k) << 5);
+    unpackWeight(rows, scratch, min(8, left), k);
+    rows += (<usize>k) << 5;
+  }
   t.flags &= ~Flag.Packed;
-  return prepack(at, false);
+  prepack(at, false);
 }
 
 /** target = source in rows; both of one shape. */

@@ -20,6 +20,8 @@ export const enum Flag {
   Fresh = 8,
   /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
   Captured = 16,
+  /** The running backward pass has made this leaf's gradient buffer. */
+  New = 32,
 }
 
 // @ts-ignore: decorator
@@ -121,12 +123,8 @@ export function accumulates(t: Tensor): bool {
   return (tensor(t.root).flags & Flag.Fresh) == 0;
 }
 
-/** Bytes of the data as stored. */
+/** Bytes of the data in rows. */
 export function dataBytes(t: Tensor): usize {
-  if (t.flags & Flag.Packed) {
-    const n = dim(t, 0);
-    return <usize>((n + 7) & ~7) * <usize>dim(t, 1) * 4;
-  }
   return (<usize>t.size) << 2;
 }
 

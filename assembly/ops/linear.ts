@@ -13,8 +13,8 @@ import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
-import { lines, wholeLines } from "../lines";
 import { addWork, barrier } from "../parallel";
+import { bounded, lines } from "../size";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { dropoutRange } from "./dropout";
@@ -60,14 +60,14 @@ class Parts {
 
 /** t [M, r]. */
 export function linearSaved(y: Tensor): usize {
-  return y.i1 != 0 ? (<usize>(Parts.m(y) * Parts.rank(y))) << 2 : 0;
+  return lines(Parts.m(y), Parts.rank(y));
 }
 
 /** | products | dt [M, r] | drop(x) [M, K] | */
 export function linearScratch(y: Tensor, job: Job, threads: i32): usize {
-  const dropped = y.i1 != 0 && y.f1 > 0 ? lines(source(y, 0).size) : 0;
-  const dt = job == Job.Backward && y.i1 != 0 ? lines(Parts.m(y) * Parts.rank(y)) : 0;
-  return productScratch(y, job, threads) + dt + dropped;
+  const dropped = y.i1 != 0 && y.f1 > 0 ? lines(source(y, 0).size, 1) : 0;
+  const dt = job == Job.Backward ? linearSaved(y) : 0;
+  return bounded(<u64>productScratch(y, job, threads) + <u64>dt + <u64>dropped);
 }
 
 function productScratch(y: Tensor, job: Job, threads: i32): usize {
@@ -90,7 +90,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     }
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
   }
-  return wholeLines(bytes);
+  return bytes;
 }
 
 export function linearNanoseconds(y: Tensor, job: Job): f64 {
@@ -174,7 +174,7 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
     const b = Parts.b(y);
     const da = gradient(a);
     const db = gradient(b);
-    const dropped = dt + lines(m * r);
+    const dropped = dt + lines(m, r);
     const drops = y.f1 > 0;
     if (da != 0 || dx != 0) {
       if (drops && da != 0) masked(y, dropped, x.data, m * k, false, thread, threads);

@@ -11,8 +11,8 @@ import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmScratch } from "../gemm/gemm";
 import { A_COLS, A_ROWS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
-import { lines, wholeLines } from "../lines";
 import { addWork, barrier } from "../parallel";
+import { bounded, lines } from "../size";
 import { Counter, count, state } from "../state";
 import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { copyRow } from "./move";
@@ -58,9 +58,10 @@ export function linearCrossEntropySaved(y: Tensor): usize {
 export function linearCrossEntropyScratch(y: Tensor, job: Job, threads: i32): usize {
   const c = min(CHUNK, Head.rows(y));
   const k = Head.k(y);
-  const copies: usize = job == Job.Forward ? 1 : 2;
-  const own = copies * lines(<usize>c * <usize>k) + lines(<usize>c * <usize>Head.v(y));
-  return productScratch(y, job, threads) + own;
+  const copies: u64 = job == Job.Forward ? 1 : 2;
+  return bounded(
+    <u64>productScratch(y, job, threads) + copies * lines(c, k) + <u64>lines(c, Head.v(y)),
+  );
 }
 
 function productScratch(y: Tensor, job: Job, threads: i32): usize {
@@ -70,13 +71,13 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
   const w = source(y, 1);
   // How many rows count is not known yet, and fewer rows may be shared out otherwise. What a thread needs for all
   // of c rows and all columns is enough for every share of them.
-  const ofAll = <usize>threads;
+  const ofAll = <u64>threads;
   let bytes = ofAll * gemmScratch(c, v, k, layoutOf(w), 1);
   if (job == Job.Backward) {
     bytes = max(bytes, ofAll * gemmScratch(c, k, v, turnedLayout(w), 1));
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
   }
-  return wholeLines(bytes);
+  return bounded(bytes);
 }
 
 export function linearCrossEntropyNanoseconds(y: Tensor, job: Job): f64 {
@@ -147,7 +148,7 @@ export function linearCrossEntropyForward(y: Tensor, thread: i32, threads: i32):
   const k = Head.k(y);
   const saved = y.saved;
   const x = state().scratch + productScratch(y, Job.Forward, threads);
-  const l = x + lines(<usize>min(CHUNK, Head.rows(y)) * <usize>k);
+  const l = x + lines(min(CHUNK, Head.rows(y)), k);
   if (thread == 0) listRows(saved, source(y, 2).data, Head.rows(y), y.i0);
   barrier(thread, threads);
   const counted = countedRows(saved);
@@ -176,8 +177,8 @@ export function linearCrossEntropyBackward(y: Tensor, thread: i32, threads: i32)
   const scratch = state().scratch;
   const chunk = min(CHUNK, Head.rows(y));
   const x = scratch + productScratch(y, Job.Backward, threads);
-  const l = x + lines(<usize>chunk * <usize>k);
-  const d = l + lines(<usize>chunk * <usize>v);
+  const l = x + lines(chunk, k);
+  const d = l + lines(chunk, v);
   const counted = countedRows(saved);
   const c = rowFactor(saved, load<f32>(y.grad), y.i1 != 0);
   const addX = accumulates(input);

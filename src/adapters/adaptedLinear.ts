@@ -5,7 +5,7 @@
 import { LowrankError, UsageError } from "../core/error.ts";
 import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
-import { leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
 import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
@@ -82,14 +82,11 @@ export class AdaptedLinear extends Linear {
         `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
       );
     }
-    const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
-    try {
+    return allOrNothing(() => {
+      const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
       merged.pack({ prepack: prepack ?? "forward" });
-    } catch (error) {
-      merged.dispose();
-      throw error;
-    }
-    return merged;
+      return merged;
+    });
   }
 
   /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */

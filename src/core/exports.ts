@@ -33,7 +33,7 @@ export interface Exports {
   pack(record: number): number;
   prepack(record: number, both: number): number;
   fillPanels(record: number, rows: number): void;
-  unpack(record: number): number;
+  unpack(record: number): void;
   copyDense(target: number, packed: number): void;
   writeCache(cache: number, rows: number, offset: number): void;
   // memory

@@ -2,6 +2,7 @@
 //   q = x·Wqᵀ [B, T, H, d]   k, v = x·Wkᵀ, x·Wvᵀ [B, T, G, d]   y = attention(rope(q), rope(k), v)·Woᵀ
 // The projections are separate (q_proj, k_proj, v_proj, o_proj) or fused (c_attn, c_proj: GPT-2).
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
 import { ropeKnown } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
@@ -43,16 +44,18 @@ export class SelfAttention extends Module {
     const kv = config.kvHeads * config.headDim;
     const qkv = { bias: attentionBias.qkv };
     const out = { bias: attentionBias.out };
-    if (this.#fused) {
-      const stored = { storedTransposed: true };
-      this.addModule("c_attn", new Linear(d, inner + 2 * kv, { ...qkv, ...stored }, init));
-      this.addModule("c_proj", new Linear(inner, d, { ...out, ...stored }, init));
-    } else {
-      this.addModule("q_proj", new Linear(d, inner, qkv, init));
-      this.addModule("k_proj", new Linear(d, kv, qkv, init));
-      this.addModule("v_proj", new Linear(d, kv, qkv, init));
-      this.addModule("o_proj", new Linear(inner, d, out, init));
-    }
+    allOrNothing(() => {
+      if (this.#fused) {
+        const stored = { storedTransposed: true };
+        this.addModule("c_attn", new Linear(d, inner + 2 * kv, { ...qkv, ...stored }, init));
+        this.addModule("c_proj", new Linear(inner, d, { ...out, ...stored }, init));
+      } else {
+        this.addModule("q_proj", new Linear(d, inner, qkv, init));
+        this.addModule("k_proj", new Linear(d, kv, qkv, init));
+        this.addModule("v_proj", new Linear(d, kv, qkv, init));
+        this.addModule("o_proj", new Linear(inner, d, out, init));
+      }
+    });
   }
 
   #project(name: string, x: Tensor): Tensor {

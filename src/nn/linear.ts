@@ -1,5 +1,6 @@
 // A linear layer, y = x·Wᵀ + b.
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { linear } from "../tensor/linear.ts";
 import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -41,8 +42,10 @@ export class Linear extends Module implements LinearLike {
     this.outFeatures = outFeatures;
     this.hasBias = options.bias ?? true;
     this.storedTransposed = options.storedTransposed ?? false;
-    this.addParameter("weight", options.weight ?? init([outFeatures, inFeatures], "weight"));
-    if (this.hasBias) this.addParameter("bias", init([outFeatures], "bias"));
+    allOrNothing(() => {
+      this.addParameter("weight", options.weight ?? init([outFeatures, inFeatures], "weight"));
+      if (this.hasBias) this.addParameter("bias", init([outFeatures], "bias"));
+    });
   }
 
   /** W [outFeatures, inFeatures]. */

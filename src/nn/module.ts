@@ -138,11 +138,24 @@ export class Module {
     return this;
   }
 
-  /** Stops all parameters from training and packs the weights of linear layers into the panels they read. */
+  /**
+   * Stops all parameters from training and packs the weights of linear layers into the panels they read.
+   * @throws MemoryError; then all is as before, but that gradients are gone.
+   */
   freeze(options: PackOptions = {}): this {
     expectPrepack(options);
+    const loose = [...this.parameters()].filter(({ packed }) => !packed);
+    const trained = new Set(this.trainableParameters());
     this.setRequiresGrad(false);
-    this.pack(options);
+    try {
+      this.pack(options);
+    } catch (error) {
+      for (const parameter of loose) {
+        parameter.unpack();
+        parameter.requiresGrad = trained.has(parameter);
+      }
+      throw error;
+    }
     return this;
   }
 

@@ -4,7 +4,7 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
@@ -90,10 +90,13 @@ export class Transformer extends Module {
     super();
     checkConfig(config);
     this.config = config;
-    this.#body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
     const { hiddenSize, vocabSize } = config;
-    const tied = config.tieWordEmbeddings ? { weight: this.#body.tokens.weight } : {};
-    this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
+    this.#body = allOrNothing(() => {
+      const body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
+      const tied = config.tieWordEmbeddings ? { weight: body.tokens.weight } : {};
+      this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
+      return body;
+    });
   }
 
   /** The output head's layer, or what has replaced it. */

@@ -7,8 +7,8 @@
 import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { leaf } from "./apply.ts";
-import { Tensor } from "./tensor.ts";
+import { allOrNothing, leaf } from "./apply.ts";
+import { Tensor, type Values } from "./tensor.ts";
 
 export function isThenable(value: unknown): boolean {
   return (
@@ -17,12 +17,6 @@ export function isThenable(value: unknown): boolean {
     "then" in value &&
     typeof value.then === "function"
   );
-}
-
-/** Values of a returned tensor, saved while its memory is given back. */
-interface Rescued {
-  readonly tensor: Tensor;
-  readonly values: Float32Array | Int32Array;
 }
 
 /** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
@@ -66,7 +60,8 @@ export function scope<T>(fn: () => T): T {
   const lifetime: Lifetime = { alive: true };
   engine.scopes.push(lifetime);
   let result: T;
-  const rescued: Rescued[] = [];
+  // Values of returned tensors, kept while their memory is given back.
+  const rescued = new Map<Tensor, Values>();
   try {
     result = fn();
     if (isThenable(result)) {
@@ -75,19 +70,23 @@ export function scope<T>(fn: () => T): T {
       );
     }
     for (const tensor of tensorsIn(result)) {
-      if (tensor.belongsTo(lifetime)) rescued.push({ tensor, values: tensor.toArray() });
+      if (tensor.belongsTo(lifetime)) rescued.set(tensor, tensor.toArray());
     }
   } finally {
     close(engine, lifetime);
   }
-  const copies = new Map<Tensor, Tensor>();
-  for (const { tensor, values } of rescued) {
-    copies.set(
-      tensor,
-      leaf(tensor.shape, (out) => out.set(values), { dtype: tensor.dtype }, engine),
-    );
-  }
-  return copies.size === 0 ? result : (replaceTensors(result, copies) as T);
+  if (rescued.size === 0) return result;
+  return allOrNothing(() => {
+    const copies = new Map<Tensor, Tensor>();
+    for (const [tensor, values] of rescued) {
+      const { shape, dtype } = tensor;
+      copies.set(
+        tensor,
+        leaf(shape, (out) => out.set(values), { dtype }, engine),
+      );
+    }
+    return replaceTensors(result, copies) as T;
+  });
 }
 
 /**

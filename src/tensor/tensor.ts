@@ -229,7 +229,7 @@ export class Tensor {
   unpack(): void {
     if (!this.packed) return;
     this.engine.noteChange(this.address);
-    if (this.engine.wasm.unpack(this.address) === 0) this.engine.outOfMemory("unpacking a weight");
+    this.engine.wasm.unpack(this.address);
   }
 
   /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */
