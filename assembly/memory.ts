@@ -10,7 +10,6 @@ import { HEAP } from "./layout";
 import { Counter, count, counted, state } from "./state";
 
 const ALIGN: usize = 64;
-const PAGE: usize = 65536;
 const SMALLEST_CHUNK: usize = 256 * 1024;
 const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
 /** Nothing of more bytes fits into 4 GiB beside what lies there already; sums of sizes below it do not wrap around. */
@@ -85,12 +84,11 @@ function absorb(header: usize, next: usize): void {
 }
 
 function grownTo(end: usize): bool {
-  const have = <usize>memory.size() * PAGE;
-  if (end <= have) return true;
-  if (end < state().heapTop) return false;
-  const pages = (end - have + PAGE - 1) / PAGE;
+  // Counted in pages, for 4 GiB do not fit into a usize.
+  const pages = <i32>((end - 1) >> 16) + 1 - memory.size();
+  if (pages <= 0) return true;
   // Growing by a megabyte at a time keeps the front end from renewing its views at every tensor.
-  return memory.grow(<i32>max<usize>(pages, 16)) >= 0 || memory.grow(<i32>pages) >= 0;
+  return memory.grow(max(pages, 16)) >= 0 || memory.grow(pages) >= 0;
 }
 
 /** A persistent block of at least `bytes` bytes, or 0 when memory cannot grow. Its contents are arbitrary. */

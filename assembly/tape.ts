@@ -9,6 +9,7 @@ import { Op } from "./op";
 import { addRow } from "./ops/move";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
+import { bounded } from "./size";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
 import { dataBytes, dim, Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
@@ -23,13 +24,17 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
   else optimize(job, record, thread, threads);
 }
 
+function threadsFor(t: Tensor, job: Job): i32 {
+  return table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
+}
+
 /** Runs a record's op on as many threads as it is worth. False when there is no memory for it. */
 export function run(t: Tensor, job: Job): bool {
-  const threads = table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
+  const threads = threadsFor(t, job);
   let saved: usize = 0;
   // Without a backward pass to come, what forward would save is scratch.
   if (job == Job.Forward && !requiresGrad(t)) saved = (table.savedBytes(t) + 63) & ~63;
-  if (!reserveScratch(saved + table.scratchBytes(t, job, threads))) return false;
+  if (!reserveScratch(bounded(<u64>saved + table.scratchBytes(t, job, threads)))) return false;
   const s = state();
   if (saved != 0) {
     t.saved = s.scratch;
@@ -76,7 +81,6 @@ export function commit(at: usize): bool {
   if (isView(t) && inTape) {
     const viewed = source(t, 0);
     t.data = viewed.data;
-    t.flags |= Flag.Alias;
     if (t.op == Op.Reshape) t.root = viewed.root;
   } else {
     const bytes = dataBytes(t);
@@ -123,6 +127,7 @@ export function dispose(at: usize): void {
   const t = tensor(at);
   dropGradient(at);
   release(t.data);
+  release(t.turned);
   release(at);
 }
 
@@ -131,12 +136,16 @@ export function dropGradient(at: usize): void {
   note(Op.DropGradient, at);
   const t = tensor(tensor(at).root);
   t.flags &= ~Flag.Reached;
-  const buffer = t.grad != 0 ? t.grad : t.kept;
-  if (buffer == 0) return;
-  if ((t.flags & Flag.Persistent) == 0) {
-    memory.fill(buffer, 0, (<usize>t.size) << 2);
+  if (t.flags & Flag.Persistent) {
+    freeGradient(t);
     return;
   }
+  const buffer = t.grad != 0 ? t.grad : t.kept;
+  if (buffer != 0) memory.fill(buffer, 0, (<usize>t.size) << 2);
+}
+
+function freeGradient(t: Tensor): void {
+  if (t.grad == 0) return;
   count(Counter.LeafGradientBytes, -(<f64>t.size * 4));
   release(t.grad);
   t.grad = 0;
@@ -175,10 +184,6 @@ export function retainGradient(at: usize): i32 {
 /** Opens a scope; false when out of memory. */
 export function openScope(): bool {
   const s = state();
-  if (s.depth == 0) {
-    s.stepCounter += 1;
-    s.dropoutOrdinal = 0;
-  }
   // The mark is taken before it is stored in the arena, so that closing frees it too.
   const chunk = s.chunk;
   const cursor = s.cursor;
@@ -186,6 +191,10 @@ export function openScope(): bool {
   const bytes = load<f64>(changetype<usize>(s) + ((<usize>Counter.ArenaBytes) << 3));
   const at = arenaAllocate(offsetof<Mark>());
   if (at == 0) return false;
+  if (s.depth == 0) {
+    s.stepCounter += 1;
+    s.dropoutOrdinal = 0;
+  }
   const mark = changetype<Mark>(at);
   mark.outer = s.mark;
   mark.chunk = chunk;
@@ -244,6 +253,7 @@ function ensureGradient(t: Tensor): bool {
     const bytes = (<usize>root.size) << 2;
     root.grad = allocate(bytes);
     if (root.grad == 0) return false;
+    root.flags |= Flag.New;
     memory.fill(root.grad, 0, bytes);
     count(Counter.LeafGradientBytes, <f64>bytes);
     return true;
@@ -260,29 +270,36 @@ function settle(root: Tensor): void {
   }
 }
 
-/** Gradient buffers for all sources of `t` that need one; zeroed unless the op stores into fresh ones. */
-function ensureGradients(t: Tensor): bool {
+/** Does backward run this record? The answer is known once all records behind it have been asked. */
+function takesPart(t: Tensor): bool {
+  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
+}
+
+/** All memory that the record's turn in backward needs: gradient buffers of its sources, and scratch. */
+function reserve(t: Tensor): bool {
   for (let i = 0; i < t.sources; i++) {
     const from = source(t, i);
-    if (!requiresGrad(from)) continue;
-    if (!ensureGradient(from)) return false;
+    if (requiresGrad(from) && !ensureGradient(from)) return false;
+  }
+  return reserveScratch(table.scratchBytes(t, Job.Backward, threadsFor(t, Job.Backward)));
+}
+
+/** Zeroes the fresh gradient buffers of the sources, unless the op stores into them. */
+function settleSources(t: Tensor): void {
+  for (let i = 0; i < t.sources; i++) {
+    const from = source(t, i);
     let stores = t.size > 0 && table.storesGradients(t.op);
     for (let j = 0; j < t.sources; j++) {
       if (j != i && source(t, j).root == from.root) stores = false;
     }
     if (!stores) settle(tensor(from.root));
   }
-  return true;
 }
 
-function finish(t: Tensor): void {
-  for (let i = 0; i < t.sources; i++) {
-    const root = tensor(source(t, i).root);
-    root.flags = (root.flags & ~Flag.Fresh) | Flag.Reached;
-  }
-}
-
-/** Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False: no memory. */
+/**
+ * Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False when out of memory:
+ * all of it is reserved before the first op runs, so nothing has changed.
+ */
 export function backward(at: usize): bool {
   const s = state();
   const loss = tensor(at);
@@ -292,29 +309,36 @@ export function backward(at: usize): bool {
   takeMark(mark);
   s.spareGradients = 0;
   let done = ensureGradient(loss);
-  if (done) {
-    const root = tensor(loss.root);
-    settle(root);
-    root.flags |= Flag.Reached;
-    store<f32>(root.grad, load<f32>(root.grad) + 1);
-  }
   for (let r = at; r != 0 && done; r = tensor(r).previous) {
     const t = tensor(r);
-    if (t.root != r || t.grad == 0 || !requiresGrad(t) || t.op == Op.Leaf) continue;
-    done = ensureGradients(t) && (t.size == 0 || run(t, Job.Backward));
-    finish(t);
-    if (t.kept != 0) addRow(t.kept, t.grad, t.size);
+    if (!takesPart(t)) continue;
+    done = reserve(t);
+    // A buffer has several users, one after the other.
     changetype<Spare>(t.grad).next = s.spareGradients;
     changetype<Spare>(t.grad).bytes = spareBytes(t);
     s.spareGradients = t.grad;
-    t.grad = 0;
   }
-  if (!done) {
-    for (let r = at; r != 0; r = tensor(r).previous) {
-      const t = tensor(r);
-      t.flags &= ~Flag.Fresh;
-      if (t.op != Op.Leaf) t.grad = 0;
+  if (done) {
+    const root = tensor(loss.root);
+    settle(root);
+    root.flags = (root.flags & ~Flag.New) | Flag.Reached;
+    store<f32>(root.grad, load<f32>(root.grad) + 1);
+  }
+  for (let r = at; r != 0; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (!takesPart(t)) continue;
+    if (done) {
+      settleSources(t);
+      if (t.size > 0) run(t, Job.Backward);
+      if (t.kept != 0) addRow(t.kept, t.grad, t.size);
     }
+    for (let i = 0; i < t.sources; i++) {
+      const root = tensor(source(t, i).root);
+      if (done) root.flags |= Flag.Reached;
+      else if (root.flags & Flag.New) freeGradient(root);
+      root.flags &= ~(Flag.Fresh | Flag.New);
+    }
+    t.grad = 0;
   }
   s.spareGradients = 0;
   rewind(mark);

@@ -20,10 +20,10 @@ export const enum Flag {
   Fresh = 8,
   /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
   Captured = 16,
-  /** Data belongs to another record. */
-  Alias = 32,
+  /** The running backward pass has made this leaf's gradient buffer. */
+  New = 32,
   /** Backward has added to the gradient since it was last dropped. */
-  Reached = 128,
+  Reached = 64,
 }
 
 // @ts-ignore: decorator
@@ -76,6 +76,8 @@ export class Tensor {
   saved: usize;
   /** Copy of the gradient that outlives backward passes, their sum; 0 unless asked for. */
   kept: usize;
+  /** The panels of dX = dY·W that a packed weight may have besides (frozen.ts), or 0. */
+  turned: usize;
 }
 
 export function tensor(at: usize): Tensor {
@@ -123,12 +125,8 @@ export function accumulates(t: Tensor): bool {
   return (tensor(t.root).flags & Flag.Fresh) == 0;
 }
 
-/** Bytes of the data as stored. */
+/** Bytes of the data in rows. */
 export function dataBytes(t: Tensor): usize {
-  if (t.flags & Flag.Packed) {
-    const n = dim(t, 0);
-    return <usize>((n + 7) & ~7) * <usize>dim(t, 1) * 4;
-  }
   return (<usize>t.size) << 2;
 }
 

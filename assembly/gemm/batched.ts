@@ -1,5 +1,6 @@
 // Many products of one shape: C[i] = or += A[i] · B[i], the operands of batch i lying stride elements further on.
 // A stride of 0 broadcasts A or B; for C it sums the batches into one C, in order (with accumulate).
+import { bounded } from "../size";
 import { gemm, gemmScratch } from "./gemm";
 import { Split } from "./policy";
 
@@ -14,7 +15,7 @@ export function batchedScratch(
   count: i32, m: i32, n: i32, k: i32, bLayout: i32, strideC: i32, threads: i32,
 ): usize {
   if (!takesWhole(count, strideC, threads)) return gemmScratch(m, n, k, bLayout, threads);
-  return <usize>threads * gemmScratch(m, n, k, bLayout, 1);
+  return bounded(<u64>threads * gemmScratch(m, n, k, bLayout, 1));
 }
 
 /**

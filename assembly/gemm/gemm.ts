@@ -7,6 +7,7 @@
 import { gemv } from "./gemv";
 import { addressB, packA, packB } from "./pack";
 import { A_ROWS, B_PANELS, B_PANELS_T, B_ROWS, Blocks, MC, MR, NC, NR, Split } from "./policy";
+import { bounded, lines } from "../size";
 import { tile } from "./tile";
 
 /** Bytes of scratch that `gemm` needs for all threads together. */
@@ -19,7 +20,7 @@ export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32):
 export function gemmLowRankScratch(
   m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32,
 ): usize {
-  return <usize>threads * Scratch.size(m, n, k, bLayout, r, threads);
+  return bounded(<u64>threads * Scratch.size(m, n, k, bLayout, r, threads));
 }
 
 /**
@@ -41,20 +42,13 @@ class Scratch {
     return min(NC, (Split.byRows(m, n) ? panels : (panels + threads - 1) / threads) * NR);
   }
 
-  // @ts-expect-error: decorator
-  @inline
-  static bytes(floats: i32): usize {
-    return (((<usize>floats) << 2) + 63) & ~(<usize>63);
-  }
-
   static size(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
     const rows = Scratch.rows(m, n, threads);
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
-    const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(columns * kc);
-    return (
-      128 + Scratch.bytes(rows * kc) + own + Scratch.bytes(rows * r) + Scratch.bytes(columns * r)
-    );
+    const own: usize = bLayout == B_PANELS ? 0 : lines(columns, kc);
+    const blocks: usize = 128 + lines(rows, kc) + own;
+    return bounded(<u64>blocks + <u64>lines(rows, r) + <u64>lines(columns, r));
   }
 }
 
@@ -149,10 +143,10 @@ function blocked(
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
   const aBlock = scratch + 128;
-  const bBlock = aBlock + Scratch.bytes(mcMost * kcMost);
-  const own: usize = bLayout == B_PANELS ? 0 : Scratch.bytes(ncMost * kcMost);
+  const bBlock = aBlock + lines(mcMost, kcMost);
+  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, kcMost);
   const tBlock = bBlock + own;
-  const btBlock = tBlock + Scratch.bytes(mcMost * r);
+  const btBlock = tBlock + lines(mcMost, r);
 
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.

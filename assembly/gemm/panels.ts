@@ -3,11 +3,12 @@
 // It is the packed B operand of x·Wᵀ as it stands (B_PANELS), and 8x8 blocks of it are contiguous for dY·W.
 
 import { packB, Transpose } from "./pack";
+import { bounded } from "../size";
 import { B_COLS, Blocks, NR } from "./policy";
 
-/** Floats that the panels of W [n, k] take. */
+/** Floats that the panels of W [n, k] take; their bytes, if too many, are as in size.ts. */
 export function panelFloats(n: i32, k: i32): i32 {
-  return Blocks.roundUp(n, NR) * k;
+  return <i32>(bounded((<u64>Blocks.roundUp(n, NR) * <u64>k) << 2) >> 2);
 }
 
 /** panels = packed W [n, k]. */

@@ -15,6 +15,7 @@
 
 import { Job } from "../job";
 import { addWork } from "../parallel";
+import { bounded } from "../size";
 import { state } from "../state";
 import { dim, source, Tensor } from "../tensor";
 import { backwardRoom } from "./attentionBlock";
@@ -29,7 +30,7 @@ const FEW: i32 = 3;
 function forwardRoom(y: Tensor): usize {
   const d = dim(y, 3);
   const rows = dim(y, 1) * (dim(y, 2) / dim(source(y, 1), 2));
-  return UNIT + (rows <= FEW ? rowRoom(d) : panelRoom(d, y.i0 + dim(y, 1)));
+  return bounded(<u64>UNIT + (rows <= FEW ? rowRoom(d) : panelRoom(d, y.i0 + dim(y, 1))));
 }
 
 /** log-sum-exp of every query's scores, [B, H, Tq]. */
@@ -38,7 +39,7 @@ export function attentionSaved(y: Tensor): usize {
 }
 
 export function attentionScratch(y: Tensor, job: Job, threads: i32): usize {
-  return <usize>threads * (job == Job.Forward ? forwardRoom(y) : backwardRoom(y));
+  return bounded(<u64>threads * (job == Job.Forward ? forwardRoom(y) : backwardRoom(y)));
 }
 
 export function attentionNanoseconds(y: Tensor, job: Job): f64 {

@@ -6,8 +6,9 @@ import { INTEGERS } from "../constants";
 import { Transpose } from "../gemm/pack";
 import { tile } from "../gemm/tile";
 import { Vec } from "../math";
+import { bounded, lines } from "../size";
 import { dim, Tensor } from "../tensor";
-import { Four, KEYS, lines, UNIT, Unit } from "./attentionUnit";
+import { Four, KEYS, UNIT, Unit } from "./attentionUnit";
 
 /** Rows of queries that are worked on at a time. A part of what dk and dv mean to the bit. */
 export const ROWS: i32 = 64;
@@ -50,24 +51,24 @@ export class Room {
   /** Bytes of room for rows of width d that see `keys` keys; `layOut` is its counterpart. */
   static bytes(d: i32, keys: i32): usize {
     const padded = (d + 7) & ~7;
-    const statistics: usize = 4 * lines(ROWS) + 2 * lines(ROWS / 4);
-    const rows = lines(ROWS * padded);
-    const all = lines(((keys + 7) & ~7) * padded);
-    return HEAD + statistics + 5 * rows + 3 * lines(ROWS * KEYS) + 5 * all;
+    const fixed = HEAD + 4 * lines(ROWS, 1) + 2 * lines(ROWS / 4, 1) + 3 * lines(ROWS, KEYS);
+    const rows: u64 = lines(ROWS, padded);
+    const all: u64 = lines((keys + 7) & ~7, padded);
+    return bounded(fixed + 5 * rows + 5 * all);
   }
 
   /** Lays the buffers out behind the record, whose unit and number of keys are known. */
   static layOut(room: Room): void {
-    const rows = lines(ROWS * room.unit.padded);
-    const square = lines(ROWS * KEYS);
-    const all = lines(((room.keys + 7) & ~7) * room.unit.padded);
+    const rows = lines(ROWS, room.unit.padded);
+    const square = lines(ROWS, KEYS);
+    const all = lines((room.keys + 7) & ~7, room.unit.padded);
     room.begins = changetype<usize>(room) + HEAD;
-    room.ends = room.begins + lines(ROWS);
-    room.lse = room.ends + lines(ROWS);
-    room.delta = room.lse + lines(ROWS);
-    room.froms = room.delta + lines(ROWS);
-    room.tos = room.froms + lines(ROWS / 4);
-    room.q = room.tos + lines(ROWS / 4);
+    room.ends = room.begins + lines(ROWS, 1);
+    room.lse = room.ends + lines(ROWS, 1);
+    room.delta = room.lse + lines(ROWS, 1);
+    room.froms = room.delta + lines(ROWS, 1);
+    room.tos = room.froms + lines(ROWS / 4, 1);
+    room.q = room.tos + lines(ROWS / 4, 1);
     room.qPanels = room.q + rows;
     room.g = room.qPanels + rows;
     room.gPanels = room.g + rows;
@@ -87,7 +88,7 @@ const HEAD: usize = 128;
 
 /** Bytes of room that one thread's backward pass needs. */
 export function backwardRoom(y: Tensor): usize {
-  return UNIT + Room.bytes(dim(y, 3), y.i0 + dim(y, 1));
+  return bounded(<u64>UNIT + Room.bytes(dim(y, 3), y.i0 + dim(y, 1)));
 }
 
 /** A block of rows against the keys [block, block + KEYS). */

@@ -7,8 +7,9 @@ import { packA, packB } from "../gemm/pack";
 import { A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { tile } from "../gemm/tile";
 import { Vec } from "../math";
+import { bounded, lines } from "../size";
 import { source, Tensor } from "../tensor";
-import { Four, KEYS, lines, Unit } from "./attentionUnit";
+import { Four, KEYS, Unit } from "./attentionUnit";
 
 /** Rows of a panel. */
 export const PANEL: i32 = 8;
@@ -42,23 +43,23 @@ const HEAD: usize = 64;
 /** Bytes of room for panels of rows of width d that see `keys` keys. */
 export function panelRoom(d: i32, keys: i32): usize {
   const padded = (d + 7) & ~7;
-  const packed = lines((keys + 3) * d) + lines(keys * padded);
-  return HEAD + 4 * 64 + lines(KEYS * PANEL) + 3 * lines(PANEL * padded) + packed;
+  const packed = <u64>lines(keys + 3, d) + <u64>lines(keys, padded);
+  return bounded(HEAD + 4 * 64 + lines(KEYS, PANEL) + 3 * <u64>lines(PANEL, padded) + packed);
 }
 
 function layOut(room: Room): void {
   const u = room.unit;
-  const panel = lines(PANEL * u.padded);
+  const panel = lines(PANEL, u.padded);
   room.begins = changetype<usize>(room) + HEAD;
   room.ends = room.begins + 64;
   room.largest = room.ends + 64;
   room.sums = room.largest + 64;
   room.scores = room.sums + 64;
-  room.rows = room.scores + lines(KEYS * PANEL);
+  room.rows = room.scores + lines(KEYS, PANEL);
   room.queries = room.rows + panel;
   room.output = room.queries + panel;
   room.k = room.output + panel;
-  room.v = room.k + lines((room.keys + 3) * u.width);
+  room.v = room.k + lines(room.keys + 3, u.width);
 }
 
 /** Rows [8·first, 8·last) of a unit, as many as there are. */

@@ -128,8 +128,3 @@ export class Four {
     return max(max(load<i32>(at), load<i32>(at, 4)), max(load<i32>(at, 8), load<i32>(at, 12)));
   }
 }
-
-/** Bytes of `floats` floats, rounded up to whole cache lines. */
-export function lines(floats: i32): usize {
-  return (((<usize>floats) << 2) + 63) & ~(<usize>63);
-}

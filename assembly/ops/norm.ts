@@ -12,11 +12,12 @@ import { Op } from "../op";
 import { addWork, barrier } from "../parallel";
 import { Part, rowDot, rowSum } from "../row";
 import { Simd } from "../simd";
+import { bounded } from "../size";
 import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
 import { addRow } from "./move";
 
 export function normSaved(y: Tensor): usize {
-  return (<usize>height(y)) << (y.op == Op.LayerNorm ? 3 : 2);
+  return bounded((<u64>height(y)) << (y.op == Op.LayerNorm ? 3 : 2));
 }
 
 export function normNanoseconds(y: Tensor, job: Job): f64 {

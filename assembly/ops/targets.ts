@@ -10,6 +10,7 @@
 
 import { log32 } from "../math";
 import { rowExpScaled, rowExpSum, rowMax } from "../row";
+import { bounded } from "../size";
 import { Share } from "../tensor";
 
 const HEAD: usize = 64;
@@ -26,7 +27,7 @@ export class Entry {
   loss: f32;
 
   static bytes(rows: i32): usize {
-    return HEAD + <usize>rows * offsetof<Entry>();
+    return bounded(HEAD + <u64>rows * offsetof<Entry>());
   }
 
   /** Entry `i` of the list at `saved`. */

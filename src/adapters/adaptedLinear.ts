@@ -5,8 +5,9 @@
 import { LowrankError, UsageError } from "../core/error.ts";
 import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
-import { leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -78,7 +79,7 @@ export class AdaptedLinear extends Linear {
       .map((name) => this.#layers.get(name))
       .filter((layer) => layer !== undefined);
     if (layers.length === 0) return null;
-    const { engine, shape } = this.base.weight;
+    const { engine, shape, prepack } = this.base.weight;
     const values = engine.run(() =>
       noGrad(() =>
         scope(() => {
@@ -93,15 +94,12 @@ export class AdaptedLinear extends Linear {
         `Merging would make the weight of ${path} infinite or NaN. Nothing was changed; check the adapter's tensors and its scale.`,
       );
     }
-    const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
-    merged.readOnly = `The weight of ${path} holds merged adapters and cannot be written. Call unmerge() on them first.`;
-    try {
-      merged.pack();
-    } catch (error) {
-      merged.dispose();
-      throw error;
-    }
-    return merged;
+    return allOrNothing(() => {
+      const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
+      merged.readOnly = `The weight of ${path} holds merged adapters and cannot be written. Call unmerge() on them first.`;
+      merged.pack({ prepack: prepack ?? "forward" });
+      return merged;
+    });
   }
 
   /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */
@@ -109,6 +107,11 @@ export class AdaptedLinear extends Linear {
     if (this.weight !== this.base.weight) this.weight.dispose();
     this.#take(this.#active, names);
     this.replaceWeight(weight ?? this.base.weight);
+  }
+
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    this.base.pack(options);
   }
 
   override dispose(): void {

@@ -4,6 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { allOrNothing } from "../tensor/apply.ts";
 import { Adapter } from "./adapter.ts";
 import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
@@ -26,7 +27,7 @@ function streamOf(path: string): number {
   return hash >>> 0;
 }
 
-/** Fresh layers by path, in the model's engine; when memory runs out halfway, those made so far are freed. */
+/** Fresh layers by path, in the model's engine. */
 function makeLayers(
   model: Transformer,
   shapes: readonly (readonly [string, LoraShape])[],
@@ -34,18 +35,13 @@ function makeLayers(
   { adapterName, seed }: Required<InjectOptions>,
 ): Map<string, AdapterLayer> {
   const layers = new Map<string, AdapterLayer>();
-  try {
-    for (const [path, shape] of shapes) {
-      const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
-      const { engine } = (model.moduleAt(path) as Linear).weight;
-      layers.set(
-        path,
-        engine.run(() => makeLoraLayer(shape, config.initLoraWeights, random)),
-      );
-    }
-  } catch (error) {
-    for (const layer of layers.values()) layer.dispose();
-    throw error;
+  for (const [path, shape] of shapes) {
+    const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
+    const { engine } = (model.moduleAt(path) as Linear).weight;
+    layers.set(
+      path,
+      engine.run(() => makeLoraLayer(shape, config.initLoraWeights, random)),
+    );
   }
   return layers;
 }
@@ -54,7 +50,7 @@ function makeLayers(
  * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one,
  * beside those that are merged: its tensors train, those of others do not.
  * @throws UsageError for options that make no sense, a rank above a weight's smaller side, a name that is taken,
- *   or targets that match nothing (the message lists the names that exist); then nothing has changed.
+ *   or targets that match nothing (the message lists the names that exist); MemoryError. Nothing has changed then.
  * @example
  * const adapter = injectLora(model, { r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] });
  */
@@ -86,8 +82,12 @@ export function injectLora(
     }
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
-  const layers = makeLayers(model, shapes, config, { adapterName, seed });
-  if (set.adapters.size === 0) model.freeze();
+  const layers = allOrNothing(() => {
+    const made = makeLayers(model, shapes, config, { adapterName, seed });
+    if (set.adapters.size === 0) model.freeze(options);
+    else if (options.prepack !== undefined) model.pack(options);
+    return made;
+  });
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
   set.add(adapter);

@@ -4,6 +4,7 @@ import { UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { allOrNothing } from "../tensor/apply.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedLinear } from "./adaptedLinear.ts";
 import type { Adapter } from "./adapter.ts";
@@ -111,13 +112,9 @@ export class AdapterSet {
   /** All new weights are made before the first one is put into place: when one fails, nothing has changed. */
   #setMerged(names: readonly string[]): void {
     const layers = [...this.#adaptedLinears()];
-    const weights: (Tensor | null)[] = [];
-    try {
-      for (const [path, module] of layers) weights.push(module.mergedWeight(names, path));
-    } catch (error) {
-      for (const weight of weights) weight?.dispose();
-      throw error;
-    }
+    const weights = allOrNothing(() =>
+      layers.map(([path, module]) => module.mergedWeight(names, path)),
+    );
     layers.forEach(([, module], i) => {
       module.setMerged(names, weights[i] ?? null);
     });

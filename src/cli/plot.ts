@@ -138,7 +138,8 @@ function thinned(points: readonly Point[], most: number): Point[] {
 }
 
 function padded(low: number, high: number): [number, number] {
-  if (high > low) return [low, high];
+  // A smaller range has no power of ten to mark it with.
+  if (high - low > 1e-300) return [low, high];
   const room = Math.abs(high) * 0.05 || 1;
   return [low - room, high + room];
 }

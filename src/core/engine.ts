@@ -6,10 +6,10 @@
 //   engine.run(fn)  makes this engine the current one while fn runs
 
 import { type ChosenModule, chooseModule } from "./compile.ts";
-import { MemoryError, UsageError } from "./error.ts";
+import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { checksBounds, defaultThreads } from "./features.ts";
-import { Counter, type CounterName, Field, Flag, STATE } from "./op.ts";
+import { Counter, type CounterName, Field, Flag, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
@@ -26,6 +26,11 @@ export interface EngineOptions {
   /** The worker's script, for pages whose content policy forbids `data:` workers. */
   readonly workerUrl?: string | URL;
 }
+
+type Run = (at: number, more: number) => number;
+
+/** What may run on several threads; a trap in it breaks the engine. */
+const JOBS = "commit backward replay rerun runProgram adamw sgd clipGradients".split(" ");
 
 const PAGE = 65536;
 const INITIAL_PAGES = 16;
@@ -51,6 +56,7 @@ export class Engine {
   #f32: Float32Array;
   #i32: Int32Array;
   #f64: Float64Array;
+  #broken: LowrankError | null = null;
 
   private constructor(
     chosen: ChosenModule,
@@ -60,7 +66,18 @@ export class Engine {
     maximum: number,
   ) {
     this.build = chosen.build;
-    this.wasm = wasm;
+    const functions = { ...wasm } as unknown as Record<string, Run>;
+    this.wasm = functions as unknown as Exports;
+    for (const name of JOBS) {
+      const run = functions[name]!;
+      functions[name] = (at, more) => {
+        try {
+          return run(at, more);
+        } catch (error) {
+          throw this.#break(functions, name, at, error);
+        }
+      };
+    }
     this.#memory = memory;
     this.#maximum = maximum;
     this.#pool = pool;
@@ -118,8 +135,30 @@ export class Engine {
     this.#pool?.shutdown();
   }
 
+  /** After a trap no number can be trusted, and workers may wait for thread 0: frees them, and lets all uses throw. */
+  #break(functions: Record<string, Run>, name: string, at: number, cause: unknown): LowrankError {
+    const op = Object.entries(Op).find(
+      ([, code]) => name === "commit" && code === this.i32[at >>> 2],
+    );
+    const error = new LowrankError(
+      `The engine broke in ${op?.[0] ?? name}: ${cause}. Its tensors are lost; make a new one with init().`,
+      { cause },
+    );
+    this.wasm.abandon(0);
+    this.shutdown();
+    for (const key of Object.keys(functions)) {
+      functions[key] = () => {
+        throw error;
+      };
+    }
+    this.#broken = error;
+    this.#buffer = new ArrayBuffer(0);
+    return error;
+  }
+
   #renew(): void {
     if (this.#memory.buffer === this.#buffer) return;
+    if (this.#broken !== null) throw this.#broken;
     this.#buffer = this.#memory.buffer;
     this.#f32 = new Float32Array(this.#buffer);
     this.#i32 = new Int32Array(this.#buffer);

@@ -67,6 +67,7 @@ export const Field = {
   floats: 132,
   saved: 148,
   kept: 152,
+  turned: 156,
 } as const;
 
 export const Flag = {
@@ -75,8 +76,8 @@ export const Flag = {
   Packed: 4,
   Fresh: 8,
   Captured: 16,
-  Alias: 32,
-  Reached: 128,
+  New: 32,
+  Reached: 64,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

@@ -6,9 +6,8 @@ import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
 import type { ModelConfig } from "../nn/config.ts";
-import type { Initializer } from "../nn/init.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { allOrNothing } from "../tensor/apply.ts";
 import { type FileLocation, type FileSource, openSource, readRequired } from "./directory.ts";
 import { formatModelConfig, parseModelConfig, type StoredType } from "./huggingface-config.ts";
 import type { JsonObject } from "./json.ts";
@@ -115,19 +114,8 @@ export function buildModel(
   { file = "The tensors", ...origin }: Partial<ModelOrigin> & { readonly file?: string } = {},
 ): PretrainedModel {
   const matched = matchModelTensors(config, tensors, file);
-  const made: Tensor[] = [];
-  const init: Initializer = (shape, role) => {
-    const parameter = matched.init(shape, role);
-    made.push(parameter);
-    return parameter;
-  };
-  try {
-    const warnings = [...(origin.warnings ?? []), ...matched.warnings];
-    return new PretrainedModel(config, init, { ...origin, warnings });
-  } catch (error) {
-    for (const parameter of made) parameter.dispose();
-    throw error;
-  }
+  const warnings = [...(origin.warnings ?? []), ...matched.warnings];
+  return allOrNothing(() => new PretrainedModel(config, matched.init, { ...origin, warnings }));
 }
 
 /**

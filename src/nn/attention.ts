@@ -2,8 +2,9 @@
 //   q = x·Wqᵀ [B, T, H, d]   k, v = x·Wkᵀ, x·Wvᵀ [B, T, G, d]   y = attention(rope(q), rope(k), v)·Woᵀ
 // The projections are separate (q_proj, k_proj, v_proj, o_proj) or fused (c_attn, c_proj: GPT-2).
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
-import { rope } from "../tensor/rope.ts";
+import { ropeKnown } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -17,7 +18,7 @@ import { Module } from "./module.ts";
 export interface Context {
   readonly batchSize: number;
   readonly blockSize: number;
-  /** Position of each token in its document, int32 [B, T]. */
+  /** Position of each token in its document, int32 [B, T]; `rotary` has all of them. */
   readonly positions: Tensor;
   /** First key that each query may see, int32 [B, T]; absent when that is 0 for all. */
   readonly starts?: Tensor;
@@ -43,16 +44,18 @@ export class SelfAttention extends Module {
     const kv = config.kvHeads * config.headDim;
     const qkv = { bias: attentionBias.qkv };
     const out = { bias: attentionBias.out };
-    if (this.#fused) {
-      const stored = { storedTransposed: true };
-      this.addModule("c_attn", new Linear(d, inner + 2 * kv, { ...qkv, ...stored }, init));
-      this.addModule("c_proj", new Linear(inner, d, { ...out, ...stored }, init));
-    } else {
-      this.addModule("q_proj", new Linear(d, inner, qkv, init));
-      this.addModule("k_proj", new Linear(d, kv, qkv, init));
-      this.addModule("v_proj", new Linear(d, kv, qkv, init));
-      this.addModule("o_proj", new Linear(inner, d, out, init));
-    }
+    allOrNothing(() => {
+      if (this.#fused) {
+        const stored = { storedTransposed: true };
+        this.addModule("c_attn", new Linear(d, inner + 2 * kv, { ...qkv, ...stored }, init));
+        this.addModule("c_proj", new Linear(inner, d, { ...out, ...stored }, init));
+      } else {
+        this.addModule("q_proj", new Linear(d, inner, qkv, init));
+        this.addModule("k_proj", new Linear(d, kv, qkv, init));
+        this.addModule("v_proj", new Linear(d, kv, qkv, init));
+        this.addModule("o_proj", new Linear(inner, d, out, init));
+      }
+    });
   }
 
   #project(name: string, x: Tensor): Tensor {
@@ -86,8 +89,8 @@ export class SelfAttention extends Module {
     let k = k0.reshape([b, t, kvHeads, headDim]);
     const v = v0.reshape([b, t, kvHeads, headDim]);
     if (rotary !== null) {
-      q = rope(q, rotary, positions, ropeStyle);
-      k = rope(k, rotary, positions, ropeStyle);
+      q = ropeKnown(q, rotary, positions, ropeStyle);
+      k = ropeKnown(k, rotary, positions, ropeStyle);
     }
     const starts = context.starts === undefined ? {} : { starts: context.starts };
     let mixed: Tensor;

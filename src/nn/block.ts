@@ -1,5 +1,6 @@
 // One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { add } from "../tensor/elementwise.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -28,10 +29,15 @@ export class Block extends Module {
   constructor(config: ModelConfig, init: Initializer) {
     super();
     const names = familyNames(config.modelType);
-    this.#attentionNorm = this.addModule(names.attentionNorm, makeNorm(config, init));
-    this.#attention = this.addModule(names.attention, new SelfAttention(config, init));
-    this.#mlpNorm = this.addModule(names.mlpNorm, makeNorm(config, init));
-    this.#mlp = this.addModule(names.mlp, new Mlp(config, init));
+    [this.#attentionNorm, this.#attention, this.#mlpNorm, this.#mlp] = allOrNothing(
+      () =>
+        [
+          this.addModule(names.attentionNorm, makeNorm(config, init)),
+          this.addModule(names.attention, new SelfAttention(config, init)),
+          this.addModule(names.mlpNorm, makeNorm(config, init)),
+          this.addModule(names.mlp, new Mlp(config, init)),
+        ] as const,
+    );
   }
 
   /** h [B, T, D] to [B, T, D]. */

@@ -1,6 +1,7 @@
 // The key/value cache of decoding: what attention has seen so far, so that a new token costs one row.
 
 import { UsageError } from "../core/error.ts";
+import { allOrNothing } from "../tensor/apply.ts";
 import { zeros } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config.ts";
@@ -28,10 +29,12 @@ export class KvCache {
     this.batchSize = batchSize;
     this.capacity = capacity;
     const shape = [batchSize, capacity, config.kvHeads, config.headDim];
-    this.layers = Array.from({ length: config.layers }, () => ({
-      keys: zeros(shape, { persistent: true }),
-      values: zeros(shape, { persistent: true }),
-    }));
+    this.layers = allOrNothing(() =>
+      Array.from({ length: config.layers }, () => ({
+        keys: zeros(shape, { persistent: true }),
+        values: zeros(shape, { persistent: true }),
+      })),
+    );
   }
 
   dispose(): void {

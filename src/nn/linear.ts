@@ -1,6 +1,8 @@
 // A linear layer, y = x·Wᵀ + b.
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -40,8 +42,10 @@ export class Linear extends Module implements LinearLike {
     this.outFeatures = outFeatures;
     this.hasBias = options.bias ?? true;
     this.storedTransposed = options.storedTransposed ?? false;
-    this.addParameter("weight", options.weight ?? init([outFeatures, inFeatures], "weight"));
-    if (this.hasBias) this.addParameter("bias", init([outFeatures], "bias"));
+    allOrNothing(() => {
+      this.addParameter("weight", options.weight ?? init([outFeatures, inFeatures], "weight"));
+      if (this.hasBias) this.addParameter("bias", init([outFeatures], "bias"));
+    });
   }
 
   /** W [outFeatures, inFeatures]. */
@@ -64,8 +68,9 @@ export class Linear extends Module implements LinearLike {
     return true;
   }
 
-  override pack(): void {
-    if (!this.weight.requiresGrad) this.weight.pack();
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    if (!this.weight.requiresGrad) this.weight.pack(options);
   }
 
   /** x [..., inFeatures] to [..., outFeatures]. */

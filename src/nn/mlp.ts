@@ -1,6 +1,7 @@
 // The feed-forward part of a block: down(act(gate(x)) ∘ up(x)) (SwiGLU, Shazeer 2020), or down(act(up(x))).
 
 import { gelu, relu, silu } from "../tensor/activation.ts";
+import { allOrNothing } from "../tensor/apply.ts";
 import { mul } from "../tensor/elementwise.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -31,9 +32,11 @@ export class Mlp extends Module {
     [this.#up, this.#down] = gpt2 ? ["c_fc", "c_proj"] : ["up_proj", "down_proj"];
     const { hiddenSize: d, intermediateSize: f } = config;
     const options = { bias: config.mlpBias, storedTransposed: gpt2 };
-    if (this.#gated) this.addModule("gate_proj", new Linear(d, f, options, init));
-    this.addModule(this.#up, new Linear(d, f, options, init));
-    this.addModule(this.#down, new Linear(f, d, options, init));
+    allOrNothing(() => {
+      if (this.#gated) this.addModule("gate_proj", new Linear(d, f, options, init));
+      this.addModule(this.#up, new Linear(d, f, options, init));
+      this.addModule(this.#down, new Linear(f, d, options, init));
+    });
   }
 
   #project(name: string, x: Tensor): Tensor {

@@ -7,6 +7,7 @@
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording, structureChanged } from "../core/recording.ts";
+import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -144,16 +145,31 @@ export class Module {
     return this;
   }
 
-  /** Stops all parameters from training and packs the weights of linear layers into the panels they read. */
-  freeze(): this {
+  /**
+   * Stops all parameters from training and packs the weights of linear layers into the panels they read.
+   * @throws MemoryError; then all is as before, but that gradients are gone.
+   */
+  freeze(options: PackOptions = {}): this {
+    expectPrepack(options);
+    const loose = [...this.parameters()].filter(({ packed }) => !packed);
+    const trained = new Set(this.trainableParameters());
     this.setRequiresGrad(false);
-    this.pack();
+    try {
+      this.pack(options);
+    } catch (error) {
+      for (const parameter of loose) {
+        parameter.unpack();
+        parameter.requiresGrad = trained.has(parameter);
+      }
+      throw error;
+    }
     return this;
   }
 
-  /** Packs the weights of linear layers below that do not train. */
-  pack(): void {
-    for (const child of this.#children.values()) child.pack();
+  /** Packs the weights of linear layers, here and below, that do not train. */
+  pack(options: PackOptions = {}): void {
+    expectPrepack(options);
+    for (const child of this.#children.values()) child.pack(options);
   }
 
   /** A copy of all parameters by name. */

@@ -1,5 +1,6 @@
 // Normalisation of rows, with a learned gain.
 
+import { allOrNothing } from "../tensor/apply.ts";
 import { layerNorm, rmsNorm } from "../tensor/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
@@ -12,8 +13,10 @@ export class LayerNorm extends Module {
   constructor(size: number, eps = 1e-5, init: Initializer = emptyParameter) {
     super();
     this.eps = eps;
-    this.addParameter("weight", init([size], "gain"));
-    this.addParameter("bias", init([size], "bias"));
+    allOrNothing(() => {
+      this.addParameter("weight", init([size], "gain"));
+      this.addParameter("bias", init([size], "bias"));
+    });
   }
 
   forward(x: Tensor): Tensor {

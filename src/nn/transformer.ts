@@ -4,12 +4,12 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
-import { ropeTable } from "../tensor/rope.ts";
+import { expectPositions, ropeTable } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
@@ -90,10 +90,13 @@ export class Transformer extends Module {
     super();
     checkConfig(config);
     this.config = config;
-    this.#body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
     const { hiddenSize, vocabSize } = config;
-    const tied = config.tieWordEmbeddings ? { weight: this.#body.tokens.weight } : {};
-    this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
+    this.#body = allOrNothing(() => {
+      const body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
+      const tied = config.tieWordEmbeddings ? { weight: body.tokens.weight } : {};
+      this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
+      return body;
+    });
   }
 
   /** The output head's layer, or what has replaced it. */
@@ -129,13 +132,15 @@ export class Transformer extends Module {
     const [b, t] = this.#checkIds(ids, options);
     const offset = options.cache?.length ?? 0;
     const positions = options.positions ?? this.#countPositions(b, t, offset);
+    const rotary = this.#rotaryTable();
+    if (rotary !== null) expectPositions(positions, rotary);
     const context: Context = {
       batchSize: b,
       blockSize: t,
       positions,
       ...(options.starts === undefined ? {} : { starts: options.starts }),
       offset,
-      rotary: this.#rotaryTable(),
+      rotary,
     };
     let h = this.#body.tokens.forward(ids);
     if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));

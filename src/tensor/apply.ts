@@ -5,6 +5,7 @@ import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag, MAX_RANK, Op, type OpCode } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
+import { composed } from "./scope.ts";
 import { type DType, Tensor } from "./tensor.ts";
 
 /** Elements of the largest tensor, plus one: addresses in linear memory have 32 bits. */
@@ -42,11 +43,12 @@ function countElements(shape: readonly number[]): number {
         `Shape [${shape}] is not valid: every axis must be a whole number of at least 0.`,
       );
     }
-    size *= length;
+    // Also of an empty tensor: its other axes must fit into 32 bits.
+    size *= length || 1;
   }
   if (size >= LARGEST) {
     throw new ShapeError(
-      `Shape [${shape}] has ${size} elements; a tensor holds fewer than ${LARGEST}.`,
+      `Shape [${shape}] is too large; the product of its axes must be below ${LARGEST}.`,
     );
   }
   return size;
@@ -77,6 +79,26 @@ function start(
   return record;
 }
 
+/** What `allOrNothing` would dispose of; null outside of it. */
+let made: Tensor[] | null = null;
+
+/** Runs a function that makes persistent tensors; when it throws, all that were made meanwhile are disposed of. */
+export function allOrNothing<T>(fn: () => T): T {
+  const outer = made;
+  const own: Tensor[] = [];
+  made = own;
+  try {
+    const result = fn();
+    outer?.push(...own);
+    return result;
+  } catch (error) {
+    for (const tensor of own) tensor.dispose();
+    throw error;
+  } finally {
+    made = outer;
+  }
+}
+
 function finish(
   engine: Engine,
   record: number,
@@ -86,7 +108,9 @@ function finish(
 ): Tensor {
   if (engine.wasm.commit(record) === 0) engine.outOfMemory(`a tensor of shape [${shape}]`);
   const scope = persistent ? null : (engine.scopes.at(-1) ?? null);
-  return new Tensor(engine, record, shape, dtype, scope);
+  const tensor = new Tensor(engine, record, shape, dtype, scope);
+  if (scope === null) made?.push(tensor);
+  return tensor;
 }
 
 /**
@@ -100,16 +124,18 @@ export function apply(
   attributes: Attributes = {},
 ): Tensor {
   const engine = sources[0]?.engine ?? current();
-  const dense = sources.map((t, i) =>
-    t.packed && !(READS_PANELS.has(op) && i === 1) ? copyOf(t) : t,
-  );
-  for (const source of dense) {
+  const isDense = (t: Tensor, i: number) => !t.packed || (READS_PANELS.has(op) && i === 1);
+  if (!sources.every(isDense)) {
+    const dense = () => sources.map((t, i) => (isDense(t, i) ? t : copyOf(t)));
+    return composed({ engine }, () => apply(op, dense(), shape, attributes));
+  }
+  for (const source of sources) {
     if (source.engine !== engine) {
       throw new UsageError("The tensors belong to two engines; an op works within one.");
     }
   }
   const dtype = attributes.dtype ?? "float32";
-  const addresses = dense.map((t) => t.address);
+  const addresses = sources.map((t) => t.address);
   const record = start(engine, op, shape, dtype, false);
   const i32 = engine.i32;
   const base = record >>> 2;
@@ -119,11 +145,7 @@ export function apply(
   const { ints, floats } = attributes;
   if (ints !== undefined) i32.set(ints, base + (Field.ints >>> 2));
   if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >>> 2));
-  const result = finish(engine, record, shape, dtype, false);
-  dense.forEach((t, i) => {
-    if (t !== sources[i] && t.persistent) t.dispose();
-  });
-  return result;
+  return finish(engine, record, shape, dtype, false);
 }
 
 /** A tensor that no op has made; its values are arbitrary until `fill` has written them. */

@@ -7,14 +7,8 @@
 import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { leaf } from "./apply.ts";
-import { Tensor } from "./tensor.ts";
-
-/** Values of a returned tensor, saved while its memory is given back. */
-interface Rescued {
-  readonly tensor: Tensor;
-  readonly values: Float32Array | Int32Array;
-}
+import { allOrNothing, leaf } from "./apply.ts";
+import { Tensor, type Values } from "./tensor.ts";
 
 /** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
 function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
@@ -57,23 +51,28 @@ export function scope<T>(fn: () => T): T {
   const lifetime: Lifetime = { alive: true };
   engine.scopes.push(lifetime);
   let result: T;
-  const rescued: Rescued[] = [];
+  // Values of returned tensors, kept while their memory is given back.
+  const rescued = new Map<Tensor, Values>();
   try {
     result = expectSynchronous(fn(), "scope");
     for (const tensor of tensorsIn(result)) {
-      if (tensor.belongsTo(lifetime)) rescued.push({ tensor, values: tensor.toArray() });
+      if (tensor.belongsTo(lifetime)) rescued.set(tensor, tensor.toArray());
     }
   } finally {
     close(engine, lifetime);
   }
-  const copies = new Map<Tensor, Tensor>();
-  for (const { tensor, values } of rescued) {
-    copies.set(
-      tensor,
-      leaf(tensor.shape, (out) => out.set(values), { dtype: tensor.dtype }, engine),
-    );
-  }
-  return copies.size === 0 ? result : (replaceTensors(result, copies) as T);
+  if (rescued.size === 0) return result;
+  return allOrNothing(() => {
+    const copies = new Map<Tensor, Tensor>();
+    for (const [tensor, values] of rescued) {
+      const { shape, dtype } = tensor;
+      copies.set(
+        tensor,
+        leaf(shape, (out) => out.set(values), { dtype }, engine),
+      );
+    }
+    return replaceTensors(result, copies) as T;
+  });
 }
 
 // Runs a function that is made of several ops in the engine of its owner: outside of scopes, where each op's result

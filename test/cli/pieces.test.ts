@@ -29,6 +29,14 @@ test("a plot has the size that was asked for, whatever the values", () => {
   );
 });
 
+test("a range too small for a power of ten is no range", () => {
+  const options = { columns: 40, rows: 4, yLabel: "loss", xLabel: "step", style: plain };
+  for (const end of [5e-324, -1e-323, 1e-310, 1e-300]) {
+    const points = [0, end].map((y, i): [number, number] => [i + 1, y]);
+    assert.is(plot(points, options).length, 7);
+  }
+});
+
 test("a falling line begins in the upper left corner and ends in the lower right one", () => {
   const points = Array.from({ length: 60 }, (_, i): [number, number] => [i, 60 - i]);
   const lines = plot(points, {

@@ -17,6 +17,10 @@ export const Job = {
   TrapBeforeBarrier: 4,
   /** Thread 1 traps long before the others come to the barrier. */
   TrapLongBeforeBarrier: 5,
+  /** Thread 0 traps while the others wait for it at a barrier. */
+  TrapOfThread0: 6,
+  /** All threads but thread 0 trap, while it waits for them at a barrier. */
+  TrapOfOthers: 7,
 } as const;
 
 const tape = `
@@ -25,6 +29,11 @@ import { addWork, barrier } from "./parallel";
 export function execute(job: i32, record: usize, thread: i32, threads: i32): void {
   if (job == ${Job.Trap}) {
     if (thread == 1) unreachable();
+    return;
+  }
+  if (job == ${Job.TrapOfThread0} || job == ${Job.TrapOfOthers}) {
+    if ((thread == 0) == (job == ${Job.TrapOfThread0})) unreachable();
+    barrier(thread, threads);
     return;
   }
   if (job == ${Job.TrapBeforeBarrier} || job == ${Job.TrapLongBeforeBarrier}) {

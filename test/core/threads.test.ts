@@ -14,6 +14,8 @@ import { compileScratch, Job, type ScratchExports } from "./scratch-engine.ts";
 const timeout = 60_000;
 const module = await compileScratch();
 const RECORD = 16384;
+/** assembly/layout.ts; thread t has the words from 16·(1 + t) on, the second of which is `done`. */
+const THREAD_LINES = 4096;
 
 interface Scratch {
   readonly wasm: ScratchExports;
@@ -116,6 +118,29 @@ for (const [name, job] of [
   });
 }
 
+for (const [name, job] of [
+  ["thread 0", Job.TrapOfThread0],
+  ["two workers", Job.TrapOfOthers],
+] as const) {
+  for (const late of [0, 5]) {
+    test(`a trap of ${name} lets all threads go, ${late} ms after they came to the barrier`, async () => {
+      const { run, wasm, memory } = await start(3);
+      assert.throws(() => run(job, 8, 3), /unreachable/);
+      // Time for the workers to fall asleep at the barrier.
+      await sleep(late);
+      wasm.abandon(0);
+      const lines = new Int32Array(memory.buffer, THREAD_LINES);
+      const deadline = performance.now() + timeout;
+      // A worker that leaves after a trap says so in its done word.
+      while (lines[33] !== -1 || lines[49] !== -1) {
+        assert.ok(performance.now() < deadline, `${lines[33]} ${lines[49]}`);
+        await sleep(1);
+      }
+      wasm.shutdown();
+    });
+  }
+}
+
 test("after shutdown the jobs run on one thread, with the same result", async () => {
   const { run, pool, wasm } = await start(2);
   const expected = run(Job.Rounds, 77, 2);
@@ -201,6 +226,23 @@ test("a program that leaves its workers asleep ends by itself", async () => {
 test("a program that shuts its engine down ends by itself and reports one thread", async () => {
   const body = `${startTwo} engine.shutdown(); console.log(engine.threads);`;
   assert.equal(await runProgram(body), { status: 0, output: "2\n1" });
+});
+
+test("a program whose engine has broken ends by itself, whatever its workers were about", async () => {
+  const create = new URL("../../src/tensor/create.js", import.meta.url);
+  // A row of numbers that lie nowhere: thread 0 traps at once, and the workers may not yet have begun.
+  const body = `
+    import { zeros } from ${JSON.stringify(create.href)};
+    process.getBuiltinModule("node:worker_threads").Worker.prototype.unref = () => {};
+    const engine = await Engine.create({ threads: 3 });
+    engine.run(() => {
+      const x = zeros([64, 1024]);
+      engine.i32[(x.address + 44) >>> 2] = -100000;
+      try { x.exp(); } catch (error) { console.log(error.name); }
+    });`;
+  for (let i = 0; i < 3; i++) {
+    assert.equal(await runProgram(body), { status: 0, output: "LowrankError" });
+  }
 });
 
 test("shutdown ends a worker that would keep the process alive", async () => {

@@ -8,7 +8,7 @@ import { fill } from "../support/arbitraries.ts";
 
 v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
 
-type Kernel = (...args: number[]) => number;
+export type Kernel = (...args: number[]) => number;
 export type Kernels = Record<
   | "gemm"
   | "gemmScratch"
