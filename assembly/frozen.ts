@@ -1,23 +1,89 @@
-// Frozen weights: one storage, the packed panels that linear layers read in place (gemm/panels.ts).
+// Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
+// for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
 import { note } from "./action";
+import { packB } from "./gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
+import { B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "./gemm/policy";
 import { allocate, release, reserveScratch } from "./memory";
 import { Op } from "./op";
 import { lines } from "./size";
 import { state } from "./state";
-import { dataBytes, dim, Flag, tensor } from "./tensor";
+import { dataBytes, dim, Flag, source, Tensor, tensor } from "./tensor";
 
-/** Lays a persistent weight [N, K] out as panels. False when out of memory: nothing has changed. */
-export function pack(at: usize): bool {
+/** W as the B operand of x·Wᵀ. */
+export function layoutOf(w: Tensor): i32 {
+  return w.flags & Flag.Packed ? B_PANELS : B_COLS;
+}
+
+/** W as the B operand of dY·W, which lies at `turnedData`. */
+export function turnedLayout(w: Tensor): i32 {
+  if (w.turned != 0) return B_PANELS;
+  return w.flags & Flag.Packed ? B_PANELS_T : B_ROWS;
+}
+
+export function turnedData(w: Tensor): usize {
+  return w.turned != 0 ? w.turned : w.data;
+}
+
+/** Does the op read its source `i` in either layout? Others are given rows. */
+function readsPanels(op: i32, i: i32): bool {
+  return i == 1 && (op == Op.Linear || op == Op.LinearCrossEntropy || op == Op.Embedding);
+}
+
+/**
+ * Lays a persistent weight out as panels. Its rows go to a record of their own, which is also what the ops on the tape
+ * that need rows read from now on; it is to be disposed of when the tape is gone, for views share its data. 0 when out
+ * of memory: nothing has changed.
+ */
+export function pack(at: usize): usize {
   const t = tensor(at);
-  if (!reserveScratch(lines(8, dim(t, 1)))) return false;
+  if (!reserveScratch(lines(8, dim(t, 1)))) return 0;
+  const rows = allocate(offsetof<Tensor>());
   const panels = allocate((<usize>panelFloats(dim(t, 0), dim(t, 1))) << 2);
-  if (panels == 0) return false;
-  packWeight(panels, t.data, dim(t, 0), dim(t, 1));
-  release(t.data);
+  if (rows == 0 || panels == 0) {
+    release(rows);
+    release(panels);
+    return 0;
+  }
+  memory.copy(rows, at, offsetof<Tensor>());
+  tensor(rows).root = rows;
+  tensor(rows).grad = 0;
+  for (let r = state().tail; r != 0; r = tensor(r).previous) {
+    const y = tensor(r);
+    for (let i = 0; i < y.sources; i++) {
+      if (source(y, i) == t && !readsPanels(y.op, i)) {
+        store<usize>(r + ((<usize>i) << 2), rows, offsetof<Tensor>("s0"));
+      }
+    }
+  }
   t.data = panels;
   t.flags |= Flag.Packed;
+  fillPanels(at, tensor(rows).data);
+  return rows;
+}
+
+/** Panels of a packed weight = rows. */
+export function fillPanels(at: usize, rows: usize): void {
+  const t = tensor(at);
+  packWeight(t.data, rows, dim(t, 0), dim(t, 1));
+  if (t.turned != 0) turn(t);
+}
+
+function turn(t: Tensor): void {
+  packB(t.turned, t.data, B_PANELS_T, dim(t, 1), dim(t, 0), dim(t, 1));
+}
+
+/** Keeps the turned panels of a packed weight as well, or no longer. False when out of memory: nothing has changed. */
+export function prepack(at: usize, both: bool): bool {
+  const t = tensor(at);
+  if (both == (t.turned != 0)) return true;
+  release(t.turned);
+  t.turned = 0;
+  if (!both) return true;
+  t.turned = allocate((<usize>panelFloats(dim(t, 1), dim(t, 0))) << 2);
+  if (t.turned == 0) return false;
+  turn(t);
   return true;
 }
 
@@ -36,6 +102,7 @@ export function unpack(at: usize): void {
     rows += (<usize>k) << 5;
   }
   t.flags &= ~Flag.Packed;
+  prepack(at, false);
 }
 
 /** target = source in rows; both of one shape. */

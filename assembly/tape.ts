@@ -128,6 +128,7 @@ export function dispose(at: usize): void {
   const t = tensor(at);
   dropGradient(at);
   release(t.data);
+  release(t.turned);
   release(at);
 }
 

@@ -76,6 +76,8 @@ export class Tensor {
   saved: usize;
   /** Copy of the gradient that outlives backward passes, their sum; 0 unless asked for. */
   kept: usize;
+  /** The panels of dX = dY·W that a packed weight may have besides (frozen.ts), or 0. */
+  turned: usize;
 }
 
 export function tensor(at: usize): Tensor {

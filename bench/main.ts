@@ -4,6 +4,7 @@
 import { availableParallelism } from "node:os";
 import { engines } from "../test/support/engines.ts";
 import { benchGemm } from "./gemm.ts";
+import { benchPrepack } from "./prepack.ts";
 import { benchSteps } from "./step.ts";
 import { benchThreads } from "./threads.ts";
 
@@ -23,6 +24,11 @@ const builds = [
 
 console.log("\nTwo threads against one: times as fast");
 for (const [build, one, two] of builds) benchThreads(build, one, two);
+
+console.log(
+  '\nA layer of 768x768 with LoRA, forward and backward: prepack "both" as a share of "forward"',
+);
+for (const [build, one] of builds) benchPrepack(build, one);
 
 console.log(
   "\nTraining steps of the common models S (0.14 million parameters) and M (0.94 million)",

@@ -28,6 +28,7 @@ export { Generator, type GeneratorState } from "./core/random.ts";
 export type { LeafOptions } from "./tensor/apply.ts";
 export { type Captured, capture } from "./tensor/capture.ts";
 export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
+export type { PackOptions, Prepack } from "./tensor/pack.ts";
 export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
 export { noGrad, scope } from "./tensor/scope.ts";
 export { listTape, type TapeEntry } from "./tensor/tape.ts";

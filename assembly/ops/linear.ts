@@ -9,13 +9,14 @@
 //
 // Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
 
+import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
 import { addWork, barrier } from "../parallel";
 import { bounded, lines } from "../size";
 import { Counter, count, state } from "../state";
-import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { dropoutRange } from "./dropout";
 
 class Parts {
@@ -74,20 +75,20 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
   const n = Parts.n(y);
   const k = Parts.k(y);
   const r = Parts.rank(y);
-  const packed = (source(y, 1).flags & Flag.Packed) != 0;
+  const w = source(y, 1);
   let bytes: usize;
   if (job == Job.Forward) {
-    bytes = gemmLowRankScratch(m, n, k, packed ? B_PANELS : B_COLS, r, threads);
+    bytes = gemmLowRankScratch(m, n, k, layoutOf(w), r, threads);
     if (r > 0) bytes = max(bytes, gemmScratch(m, r, k, B_COLS, threads));
   } else {
-    bytes = gemmLowRankScratch(m, k, n, packed ? B_PANELS_T : B_ROWS, r, threads);
+    bytes = gemmLowRankScratch(m, k, n, turnedLayout(w), r, threads);
     if (r > 0) {
       bytes = max(bytes, gemmScratch(m, r, n, B_ROWS, threads));
       bytes = max(bytes, gemmScratch(n, r, m, B_ROWS, threads));
       bytes = max(bytes, gemmScratch(r, k, m, B_ROWS, threads));
       bytes = max(bytes, gemmScratch(m, k, r, B_ROWS, threads));
     }
-    if (requiresGrad(source(y, 1))) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
+    if (requiresGrad(w)) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
   }
   return (bytes + 63) & ~63;
 }
@@ -144,10 +145,9 @@ export function linearForward(y: Tensor, thread: i32, threads: i32): void {
     barrier(thread, threads);
     b = Parts.b(y).data;
   }
-  const packed = (w.flags & Flag.Packed) != 0;
   // biome-ignore format: one operand after the other
   gemmLowRank(
-    m, n, k, x.data, A_ROWS, k, w.data, packed ? B_PANELS : B_COLS, k, y.data, n, false, Parts.bias(y),
+    m, n, k, x.data, A_ROWS, k, w.data, layoutOf(w), k, y.data, n, false, Parts.bias(y),
     r, y.saved, r, b, B_COLS, r, scratch, thread, threads,
   );
   addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
@@ -237,10 +237,9 @@ function inputGradient(
   const w = source(y, 1);
   const n = Parts.n(y);
   const k = Parts.k(y);
-  const packed = (w.flags & Flag.Packed) != 0;
   // biome-ignore format: one operand after the other
   gemmLowRank(
-    Parts.m(y), k, n, y.grad, A_ROWS, n, w.data, packed ? B_PANELS_T : B_ROWS, k, dx, k,
+    Parts.m(y), k, n, y.grad, A_ROWS, n, turnedData(w), turnedLayout(w), k, dx, k,
     accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k, state().scratch, thread, threads,
   );
 }

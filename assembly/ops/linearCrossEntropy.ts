@@ -7,13 +7,14 @@
 // Sources: x, W, targets   i0: ignoreIndex   i1: 1 for the mean, 0 for the sum
 // scratch: | products | X' [128, K] | L [128, V] | dX' [128, K], backward only |
 
+import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "../gemm/policy";
+import { A_COLS, A_ROWS, B_ROWS } from "../gemm/policy";
 import { Job } from "../job";
 import { addWork, barrier } from "../parallel";
 import { bounded, lines } from "../size";
 import { Counter, count, state } from "../state";
-import { accumulates, dim, Flag, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { copyRow } from "./move";
 import {
   clearOthers,
@@ -48,12 +49,6 @@ class Head {
   static rows(y: Tensor): i32 {
     return source(y, 2).size;
   }
-
-  // @ts-ignore: decorator
-  @inline
-  static isPacked(y: Tensor): bool {
-    return (source(y, 1).flags & Flag.Packed) != 0;
-  }
 }
 
 export function linearCrossEntropySaved(y: Tensor): usize {
@@ -73,13 +68,14 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
   const c = min(CHUNK, Head.rows(y));
   const v = Head.v(y);
   const k = Head.k(y);
+  const w = source(y, 1);
   // How many rows count is not known yet, and fewer rows may be shared out otherwise. What a thread needs for all
   // of c rows and all columns is enough for every share of them.
   const ofAll = <u64>threads;
-  let bytes = ofAll * gemmScratch(c, v, k, Head.isPacked(y) ? B_PANELS : B_COLS, 1);
+  let bytes = ofAll * gemmScratch(c, v, k, layoutOf(w), 1);
   if (job == Job.Backward) {
-    bytes = max(bytes, ofAll * gemmScratch(c, k, v, Head.isPacked(y) ? B_PANELS_T : B_ROWS, 1));
-    if (requiresGrad(source(y, 1))) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
+    bytes = max(bytes, ofAll * gemmScratch(c, k, v, turnedLayout(w), 1));
+    if (requiresGrad(w)) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
   }
   return bounded((bytes + 63) & ~63);
 }
@@ -123,11 +119,26 @@ function logits(
 ): void {
   const v = Head.v(y);
   const k = Head.k(y);
-  const w = source(y, 1).data;
-  const layout = Head.isPacked(y) ? B_PANELS : B_COLS;
+  const w = source(y, 1);
   moveRows(false, x, source(y, 0).data, k, y.saved, first, n, thread, threads);
   barrier(thread, threads);
-  gemm(n, v, k, x, A_ROWS, k, w, layout, k, l, v, false, state().scratch, thread, threads);
+  gemm(
+    n,
+    v,
+    k,
+    x,
+    A_ROWS,
+    k,
+    w.data,
+    layoutOf(w),
+    k,
+    l,
+    v,
+    false,
+    state().scratch,
+    thread,
+    threads,
+  );
   addWork(thread, (<u64>n * <u64>v * <u64>k) / <u64>threads);
   barrier(thread, threads);
 }
@@ -184,8 +195,9 @@ export function linearCrossEntropyBackward(y: Tensor, thread: i32, threads: i32)
     if (dx != 0 && addX) moveRows(false, d, dx, k, saved, first, n, thread, threads);
     barrier(thread, threads);
     if (dx != 0) {
-      const layout = Head.isPacked(y) ? B_PANELS_T : B_ROWS;
-      gemm(n, k, v, l, A_ROWS, v, weight.data, layout, k, d, k, addX, scratch, thread, threads);
+      const layout = turnedLayout(weight);
+      const w = turnedData(weight);
+      gemm(n, k, v, l, A_ROWS, v, w, layout, k, d, k, addX, scratch, thread, threads);
       barrier(thread, threads);
       moveRows(true, d, dx, k, saved, first, n, thread, threads);
       // One tensor may be x and W at once.

@@ -7,6 +7,7 @@ import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -66,7 +67,7 @@ export class AdaptedLinear extends Linear {
       .map((name) => this.#layers.get(name))
       .filter((layer) => layer !== undefined);
     if (layers.length === 0) return null;
-    const { engine, shape } = this.base.weight;
+    const { engine, shape, prepack } = this.base.weight;
     const values = engine.run(() =>
       noGrad(() =>
         scope(() => {
@@ -83,7 +84,7 @@ export class AdaptedLinear extends Linear {
     }
     return allOrNothing(() => {
       const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
-      merged.pack();
+      merged.pack({ prepack: prepack ?? "forward" });
       return merged;
     });
   }
@@ -94,6 +95,11 @@ export class AdaptedLinear extends Linear {
     if (this.weight !== this.base.weight) this.weight.dispose();
     this.#merged = names.filter((name) => this.#layers.has(name));
     this.replaceWeight(weight ?? this.base.weight);
+  }
+
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    this.base.pack(options);
   }
 
   override dispose(): void {

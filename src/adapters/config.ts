@@ -3,11 +3,12 @@
 // alpha / sqrt(r) for rank-stabilised LoRA (D. Kalajdzievski, 2023). Every value is checked here, wherever
 // it comes from: the caller of `injectLora`, or an adapter_config.json.
 import { UsageError } from "../core/error.ts";
+import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import { nearestNames } from "./nearest.ts";
 import { Pattern } from "./pattern.ts";
 
-/** The options of a LoRA adapter; all have PEFT's defaults. */
-export interface LoraOptions {
+/** The options of a LoRA adapter; all have PEFT's defaults. `prepack` is about this run, and not saved. */
+export interface LoraOptions extends PackOptions {
   /** Rank of the update; default 8. */
   readonly r?: number;
   /** The update is scaled by `loraAlpha / r`; default 8. */
@@ -78,6 +79,7 @@ const OPTIONS: readonly (keyof LoraOptions)[] = [
   "initLoraWeights",
   "bias",
   "fanInFanOut",
+  "prepack",
 ];
 
 /**
@@ -92,6 +94,7 @@ export function resolveLoraConfig(options: LoraOptions = {}): LoraConfig {
       `${JSON.stringify(key)} is not an option of LoRA; did you mean ${nearest}? The options are ${OPTIONS.join(", ")}.`,
     );
   }
+  expectPrepack(options);
   const config: LoraConfig = {
     r: rank("r", options.r ?? 8),
     loraAlpha: finite("loraAlpha", options.loraAlpha ?? 8),

@@ -84,7 +84,8 @@ export function injectLora(
   });
   const layers = allOrNothing(() => {
     const made = makeLayers(model, shapes, config, { adapterName, seed });
-    if (set.adapters.size === 0) model.freeze();
+    if (set.adapters.size === 0) model.freeze(options);
+    else if (options.prepack !== undefined) model.pack(options);
     return made;
   });
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);

@@ -29,7 +29,10 @@ export interface Exports {
   setGradMode(on: number): number;
   seedDropout(low: number, high: number, step: number): void;
   nextDropout(): number;
+  /** The record that keeps the rows, to be disposed of; 0 when out of memory. */
   pack(record: number): number;
+  prepack(record: number, both: number): number;
+  fillPanels(record: number, rows: number): void;
   unpack(record: number): void;
   copyDense(target: number, packed: number): void;
   writeCache(cache: number, rows: number, offset: number): void;

@@ -67,6 +67,7 @@ export const Field = {
   floats: 132,
   saved: 148,
   kept: 152,
+  turned: 156,
 } as const;
 
 export const Flag = {

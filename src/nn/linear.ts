@@ -2,6 +2,7 @@
 
 import { allOrNothing } from "../tensor/apply.ts";
 import { linear } from "../tensor/linear.ts";
+import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -67,8 +68,9 @@ export class Linear extends Module implements LinearLike {
     return true;
   }
 
-  override pack(): void {
-    if (!this.weight.requiresGrad) this.weight.pack();
+  override pack(options: PackOptions = {}): void {
+    super.pack(options);
+    if (!this.weight.requiresGrad) this.weight.pack(options);
   }
 
   /** x [..., inFeatures] to [..., outFeatures]. */

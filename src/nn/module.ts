@@ -6,6 +6,7 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording, structureChanged } from "../core/recording.ts";
+import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -141,25 +142,37 @@ export class Module {
    * Stops all parameters from training and packs the weights of linear layers into the panels they read.
    * @throws MemoryError; then all is as before, but that gradients are gone.
    */
-  freeze(): this {
-    const loose = [...this.parameters()].filter(({ packed }) => !packed);
-    const trained = new Set(this.trainableParameters());
+  freeze(options: PackOptions = {}): this {
+    expectPrepack(options);
+    const trained = [...this.trainableParameters()];
     this.setRequiresGrad(false);
     try {
-      this.pack();
+      this.pack(options);
     } catch (error) {
-      for (const parameter of loose) {
-        parameter.unpack();
-        parameter.requiresGrad = trained.has(parameter);
-      }
+      for (const parameter of trained) parameter.requiresGrad = true;
       throw error;
     }
     return this;
   }
 
-  /** Packs the weights of linear layers below that do not train. */
-  pack(): void {
-    for (const child of this.#children.values()) child.pack();
+  /**
+   * Packs the weights of linear layers, here and below, that do not train.
+   * @throws MemoryError; then all are as before.
+   */
+  pack(options: PackOptions = {}): void {
+    expectPrepack(options);
+    const before = [...this.parameters()].map(
+      (parameter) => [parameter, parameter.prepack] as const,
+    );
+    try {
+      for (const child of this.#children.values()) child.pack(options);
+    } catch (error) {
+      for (const [parameter, prepack] of before) {
+        if (prepack === null) parameter.unpack();
+        else parameter.pack({ prepack });
+      }
+      throw error;
+    }
   }
 
   /** A copy of all parameters by name. */

@@ -12,6 +12,7 @@ import { copyOf, detached } from "./apply.ts";
 import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
+import { type PackOptions, type Prepack, pack, setPacked } from "./pack.ts";
 import * as reduce from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
@@ -80,6 +81,12 @@ export class Tensor {
   /** True for a frozen weight that lies as packed panels. */
   get packed(): boolean {
     return this.#hasFlag(Flag.Packed);
+  }
+
+  /** The packed forms that are kept of a frozen weight; null for a tensor in rows. */
+  get prepack(): Prepack | null {
+    if (!this.packed) return null;
+    return this.#field(Field.turned) === 0 ? "forward" : "both";
   }
 
   /** Does it live and die with that scope? */
@@ -152,10 +159,8 @@ export class Tensor {
         `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,
       );
     }
-    const wasPacked = this.packed;
-    if (wasPacked) this.unpack();
-    this.#view(this.#field(Field.data)).set(values);
-    if (wasPacked) this.pack();
+    if (this.packed) setPacked(this, values);
+    else this.#view(this.#field(Field.data)).set(values);
   }
 
   /** The gradient in place. */
@@ -212,17 +217,12 @@ export class Tensor {
     return copyOf(this);
   }
 
-  /** Lays a frozen [N, K] weight out as the panels that linear layers read; values do not change. */
-  pack(): void {
-    if (this.packed) return;
-    if (!this.#persistent || this.requiresGrad || this.rank !== 2 || this.dtype !== "float32") {
-      throw new UsageError(
-        `Only a persistent, frozen float32 matrix can be packed; this tensor has shape [${this.shape}]` +
-          `${this.requiresGrad ? " and requires a gradient" : ""}.`,
-      );
-    }
-    this.engine.noteChange(this.address);
-    if (this.engine.wasm.pack(this.address) === 0) this.engine.outOfMemory("packing a weight");
+  /**
+   * Lays a frozen [N, K] weight out as the panels that linear layers read; values do not change. Inside a scope its rows
+   * are freed when the outermost scope closes: what was made from them still reads them.
+   */
+  pack(options: PackOptions = {}): void {
+    pack(this, options);
   }
 
   /** Lays a packed weight out in rows again. */

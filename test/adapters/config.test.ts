@@ -47,6 +47,7 @@ const wrong: [string, object, RegExp][] = [
     /^loraAlpha is NaN, but must be a finite number/,
   ],
   ["a string as alpha", { loraAlpha: "16" }, /^loraAlpha is "16",/],
+  ["an unknown prepack", { prepack: "twice" }, /^prepack is "twice", but must be "forward" or/],
   ["a dropout of 1", { loraDropout: 1 }, /^loraDropout is 1, but must be a probability/],
   ["a negative dropout", { loraDropout: -0.1 }, /^loraDropout is -0.1,/],
   ["an empty list of targets", { targetModules: [] }, /^targetModules is \[\],/],

@@ -27,7 +27,7 @@ import {
   type Weight,
 } from "./linearCase.ts";
 
-const weights = fc.constantFrom<Weight>("trained", "rows", "panels");
+const weights = fc.constantFrom<Weight>("trained", "rows", "panels", "both");
 const one = all[0]!.engine;
 
 // Rows as one axis, or as several.

@@ -42,7 +42,7 @@ for (const [one, two] of builds) {
           fresh: fc.boolean(),
           seed,
         }),
-        fc.constantFrom<Weight>("trained", "rows", "panels"),
+        fc.constantFrom<Weight>("trained", "rows", "panels", "both"),
         ({ m, n, fresh, ...rest }, weight) => {
           // Two threads from 48000 multiplications on: 4 µs at 12 a nanosecond.
           const k = Math.ceil(50000 / (m * n)) + (m % 5);
@@ -63,6 +63,8 @@ for (const [one, two] of builds) {
     [0.5, "trained"],
     [0, "panels"],
     [0.5, "panels"],
+    [0, "both"],
+    [0.5, "both"],
   ] as const) {
     test(`hundreds of runs give the same bits (${two.name}, dropout ${p}, ${weight})`, () => {
       const layer = layerOf({ ...medium, p });
@@ -110,20 +112,24 @@ const sizes: fc.Arbitrary<LinearSizes> = fc.record({
 
 test("a branch whose B is zero gives the bits of the plain layer, and x the same gradient", () => {
   fc.assert(
-    fc.property(sizes, fc.constantFrom<Weight>("trained", "rows", "panels"), (sizes, weight) => {
-      const layer = layerOf({ ...sizes, r: sizes.r ?? 7 });
-      const { a, b, ...plain } = layer.parts;
-      const branch = { ...layer, parts: { ...plain, a: a!, b: array(b!.shape) } };
-      for (const { name, engine } of all) {
-        const got = runLayer(engine, branch, { weight });
-        const expected = runLayer(engine, { ...layer, parts: plain }, { weight });
-        expectSameRun(got, expected, `with B = 0, ${name}`);
-        assert.ok(
-          got.gradients["a"]!.every((value) => value === 0),
-          "nothing reaches A through B = 0",
-        );
-      }
-    }),
+    fc.property(
+      sizes,
+      fc.constantFrom<Weight>("trained", "rows", "panels", "both"),
+      (sizes, weight) => {
+        const layer = layerOf({ ...sizes, r: sizes.r ?? 7 });
+        const { a, b, ...plain } = layer.parts;
+        const branch = { ...layer, parts: { ...plain, a: a!, b: array(b!.shape) } };
+        for (const { name, engine } of all) {
+          const got = runLayer(engine, branch, { weight });
+          const expected = runLayer(engine, { ...layer, parts: plain }, { weight });
+          expectSameRun(got, expected, `with B = 0, ${name}`);
+          assert.ok(
+            got.gradients["a"]!.every((value) => value === 0),
+            "nothing reaches A through B = 0",
+          );
+        }
+      },
+    ),
     { numRuns: 40 },
   );
 });
@@ -135,7 +141,7 @@ test("a frozen weight in panels, one in rows and one that trains give the same b
       for (const { name, engine } of all) {
         const trained = runLayer(engine, layer, { weight: "trained", fresh });
         const { w: _, ...gradients } = trained.gradients;
-        for (const weight of ["rows", "panels"] as const) {
+        for (const weight of ["rows", "panels", "both"] as const) {
           const got = runLayer(engine, layer, { weight, fresh });
           expectSameRun(got, { y: trained.y, gradients }, `${weight}, ${name}`);
         }
@@ -168,7 +174,7 @@ test("one to five rows alone have the bits that they have in a batch, and so hav
   ] as const) {
     const layer = layerOf({ ...shape, n, k, seed: n });
     for (const { name, engine } of all) {
-      for (const weight of ["rows", "panels"] as const) {
+      for (const weight of ["rows", "panels", "both"] as const) {
         const whole = runLayer(engine, layer, { weight });
         for (const count of [1, 2, 3, 4, 5]) {
           const begin = (count * 5) % 19;

@@ -27,8 +27,8 @@ export interface LinearSizes {
   readonly seed: number;
 }
 
-/** W gets a gradient, or is frozen in one of two layouts. */
-export type Weight = "trained" | "rows" | "panels";
+/** W gets a gradient, or is frozen in one of three layouts: rows, panels, or panels for both products. */
+export type Weight = "trained" | "rows" | "panels" | "both";
 
 export type Part = "x" | "w" | "bias" | "a" | "b";
 const PARTS: readonly Part[] = ["x", "w", "bias", "a", "b"];
@@ -191,6 +191,7 @@ export function runLayer(
     const { shape, data } = parts.w!;
     const frozen = weight === "trained" ? null : tensor(Float32Array.from(data), { shape });
     if (weight === "panels") frozen?.pack();
+    if (weight === "both") frozen?.pack({ prepack: "both" });
     manualSeed(seed);
     const got = differentiate(
       engine,

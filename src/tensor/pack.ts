@@ -1,0 +1,55 @@
+// Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/frozen.ts).
+
+import { UsageError } from "../core/error.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * The packed forms that are kept of a frozen weight: that of x·Wᵀ, or also, for as much memory again, that of
+ * dX = dY·W, which backward else packs at every call. The bits are the same.
+ */
+export type Prepack = "forward" | "both";
+
+/** How frozen weights are packed. */
+export interface PackOptions {
+  /** Left out, a packed weight stays as it is, and one in rows is packed "forward". */
+  readonly prepack?: Prepack;
+}
+
+/** Throws for a `prepack` that is none. */
+export function expectPrepack({ prepack }: PackOptions): void {
+  if (prepack === undefined || prepack === "forward" || prepack === "both") return;
+  throw new UsageError(`prepack is ${JSON.stringify(prepack)}, but must be "forward" or "both".`);
+}
+
+/** Packs a weight; see `Tensor.pack`. */
+export function pack(weight: Tensor, options: PackOptions): void {
+  expectPrepack(options);
+  const { engine } = weight;
+  if (!weight.packed) {
+    const { persistent, requiresGrad, rank, dtype, shape } = weight;
+    if (!persistent || requiresGrad || rank !== 2 || dtype !== "float32") {
+      throw new UsageError(
+        `Only a persistent, frozen float32 matrix can be packed; this tensor has shape [${shape}]` +
+          `${requiresGrad ? " and requires a gradient" : ""}.`,
+      );
+    }
+    const rows = engine.wasm.pack(weight.address) >>> 0;
+    if (rows === 0) engine.outOfMemory("packing a weight");
+    // Also tells captured steps, which read the rows.
+    engine.dispose(rows);
+  }
+  const { prepack = weight.prepack } = options;
+  if (engine.wasm.prepack(weight.address, Number(prepack === "both")) === 0) {
+    engine.outOfMemory("packing a weight");
+  }
+}
+
+/** Overwrites a packed weight with as many values, row-major. */
+export function setPacked(weight: Tensor, values: ArrayLike<number>): void {
+  const { engine } = weight;
+  const rows = engine.wasm.allocate(4 * weight.size) >>> 0;
+  if (rows === 0) engine.outOfMemory("a packed weight's values");
+  engine.f32.set(values, rows >>> 2);
+  engine.wasm.fillPanels(weight.address, rows);
+  engine.wasm.release(rows);
+}
