@@ -81,7 +81,6 @@ export function commit(at: usize): bool {
   if (isView(t) && inTape) {
     const viewed = source(t, 0);
     t.data = viewed.data;
-    t.flags |= Flag.Alias;
     if (t.op == Op.Reshape) t.root = viewed.root;
   } else {
     const bytes = dataBytes(t);

@@ -21,9 +21,7 @@ export const enum Flag {
   /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
   Captured = 16,
   /** The running backward pass has made this leaf's gradient buffer. */
-  New = 64,
-  /** Data belongs to another record. */
-  Alias = 32,
+  New = 32,
 }
 
 // @ts-ignore: decorator

@@ -90,7 +90,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     }
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(n, k, m, B_ROWS, threads));
   }
-  return (bytes + 63) & ~63;
+  return bytes;
 }
 
 export function linearNanoseconds(y: Tensor, job: Job): f64 {

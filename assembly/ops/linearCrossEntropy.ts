@@ -77,7 +77,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     bytes = max(bytes, ofAll * gemmScratch(c, k, v, turnedLayout(w), 1));
     if (requiresGrad(w)) bytes = max(bytes, gemmScratch(v, k, c, B_ROWS, threads));
   }
-  return bounded((bytes + 63) & ~63);
+  return bounded(bytes);
 }
 
 export function linearCrossEntropyNanoseconds(y: Tensor, job: Job): f64 {

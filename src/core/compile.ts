@@ -4,16 +4,16 @@
 //   relaxed    compiled when an engine asks for it, where the host has relaxed SIMD
 //   given      `init({ module })`, for hosts that compile nothing from bytes
 //
-// The baseline lies in the package as hexadecimal digits, which gzip packs to four fifths of what it makes of base64:
-// equal bytes stay equal digits. The relaxed binary is a patch of it.
+// The baseline lies in the package as text (printable.ts), the relaxed binary as a patch of it.
 //
 // Both binaries import a shared memory. For hosts that cannot share one the flag is cleared (sharedFlag.ts).
 
-import { digits as baseline } from "./binary/baseline.ts";
-import { digits as relaxed } from "./binary/relaxed.ts";
+import { text as baseline } from "./binary/baseline.ts";
+import { text as relaxed } from "./binary/relaxed.ts";
 import { UsageError } from "./error.ts";
 import { canShareMemory, hasFeature, isEdge } from "./features.ts";
 import { applyPatch } from "./patch.ts";
+import { fromPrintable } from "./printable.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
 
 /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
@@ -112,19 +112,6 @@ function whyNotCompiled(): string {
 
 /** The bytes of a build, as asc made them. */
 export function binaryOf(build: Build): Uint8Array {
-  const base = decodeHex(baseline);
-  return build === "baseline" ? base : applyPatch(base, decodeHex(relaxed));
-}
-
-/** The bytes of hexadecimal digits, by the fastest way that the host has. */
-export function decodeHex(digits: string): Uint8Array {
-  const direct = Uint8Array as unknown as { fromHex?: (text: string) => Uint8Array };
-  if (direct.fromHex !== undefined) return direct.fromHex(digits);
-  if (typeof Buffer !== "undefined") return Buffer.from(digits, "hex");
-  const bytes = new Uint8Array(digits.length / 2);
-  const digit = (code: number): number => (code < 58 ? code - 48 : code - 87);
-  for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = 16 * digit(digits.charCodeAt(2 * i)) + digit(digits.charCodeAt(2 * i + 1));
-  }
-  return bytes;
+  const base = fromPrintable(baseline);
+  return build === "baseline" ? base : applyPatch(base, fromPrintable(relaxed));
 }

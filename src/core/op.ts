@@ -76,8 +76,7 @@ export const Flag = {
   Packed: 4,
   Fresh: 8,
   Captured: 16,
-  New: 64,
-  Alias: 32,
+  New: 32,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

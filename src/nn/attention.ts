@@ -4,7 +4,7 @@
 
 import { allOrNothing } from "../tensor/apply.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
-import { rope } from "../tensor/rope.ts";
+import { ropeKnown } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -18,7 +18,7 @@ import { Module } from "./module.ts";
 export interface Context {
   readonly batchSize: number;
   readonly blockSize: number;
-  /** Position of each token in its document, int32 [B, T]. */
+  /** Position of each token in its document, int32 [B, T]; `rotary` has all of them. */
   readonly positions: Tensor;
   /** First key that each query may see, int32 [B, T]; absent when that is 0 for all. */
   readonly starts?: Tensor;
@@ -89,8 +89,8 @@ export class SelfAttention extends Module {
     let k = k0.reshape([b, t, kvHeads, headDim]);
     const v = v0.reshape([b, t, kvHeads, headDim]);
     if (rotary !== null) {
-      q = rope(q, rotary, positions, ropeStyle);
-      k = rope(k, rotary, positions, ropeStyle);
+      q = ropeKnown(q, rotary, positions, ropeStyle);
+      k = ropeKnown(k, rotary, positions, ropeStyle);
     }
     const starts = context.starts === undefined ? {} : { starts: context.starts };
     let mixed: Tensor;

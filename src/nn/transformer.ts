@@ -9,7 +9,7 @@ import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
-import { ropeTable } from "../tensor/rope.ts";
+import { expectPositions, ropeTable } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
@@ -132,13 +132,15 @@ export class Transformer extends Module {
     const [b, t] = this.#checkIds(ids, options);
     const offset = options.cache?.length ?? 0;
     const positions = options.positions ?? this.#countPositions(b, t, offset);
+    const rotary = this.#rotaryTable();
+    if (rotary !== null) expectPositions(positions, rotary);
     const context: Context = {
       batchSize: b,
       blockSize: t,
       positions,
       ...(options.starts === undefined ? {} : { starts: options.starts }),
       offset,
-      rotary: this.#rotaryTable(),
+      rotary,
     };
     let h = this.#body.tokens.forward(ids);
     if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));

@@ -25,18 +25,20 @@ export function axisOf(op: string, axis: number, x: Tensor): number {
   return axis < 0 ? axis + rank : axis;
 }
 
-/** The shape that two shapes broadcast to: aligned at their last axes, with sizes of 1 (or none) repeated. */
-export function broadcastShape(op: string, a: readonly number[], b: readonly number[]): number[] {
+/**
+ * The shape that two shapes broadcast to: aligned at their last axes, with sizes of 1 (or none) repeated. `misfit`
+ * makes the error of an axis whose sizes m and n do not go together.
+ */
+export function broadcastShape(
+  a: readonly number[],
+  b: readonly number[],
+  misfit: (m: number, n: number, axis: number) => ShapeError,
+): number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
     const m = a[axis - rank + a.length] ?? 1;
     const n = b[axis - rank + b.length] ?? 1;
-    if (m !== n && m !== 1 && n !== 1) {
-      throw new ShapeError(
-        `${op} cannot broadcast [${a}] with [${b}]: axis ${axis} of the result would be ${m} and ${n} long. ` +
-          "Sizes must be equal, or one of them 1.",
-      );
-    }
+    if (m !== n && m !== 1 && n !== 1) throw misfit(m, n, axis);
     return m === 1 ? n : m;
   });
 }

@@ -1,6 +1,6 @@
 // Arithmetic element by element, with NumPy's broadcasting. Either operand may be a number.
 
-import { UsageError } from "../core/error.ts";
+import { ShapeError, UsageError } from "../core/error.ts";
 import { Op, type OpCode } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { broadcastShape, expectFloat } from "./check.ts";
@@ -21,7 +21,12 @@ function combine(op: OpCode, name: string, a: Tensor | number, b: Tensor | numbe
   expectFloat(name, a);
   if (typeof b === "number") return apply(op, [a], a.shape, { ints: [NUMBER_SECOND], floats: [b] });
   expectFloat(name, b);
-  return apply(op, [a, b], broadcastShape(name, a.shape, b.shape));
+  const misfit = (m: number, n: number, axis: number): ShapeError =>
+    new ShapeError(
+      `${name} cannot broadcast [${a.shape}] with [${b.shape}]: axis ${axis} of the result would be ${m} and ${n} long. ` +
+        "Sizes must be equal, or one of them 1.",
+    );
+  return apply(op, [a, b], broadcastShape(a.shape, b.shape, misfit));
 }
 
 /**

@@ -1,4 +1,4 @@
-// Checks of int32 tensors that name rows: token ids, targets, positions.
+// Checks of int32 tensors that name rows: token ids, targets, positions, indices of an axis.
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
@@ -13,6 +13,8 @@ export interface IndexRule {
   readonly name: string;
   /** Valid are 0 ... limit − 1. */
   readonly limit: number;
+  /** What the numbers count, e.g. "axis 0 of [2,3]", where the name alone does not say it. */
+  readonly within?: string;
   /** A further valid number. */
   readonly except?: number;
 }
@@ -22,10 +24,10 @@ export interface IndexRule {
  * @throws ShapeError for another dtype, UsageError naming the first wrong index and its value.
  */
 export function expectIndices(indices: Tensor, rule: IndexRule): void {
-  const { op, name, limit, except } = rule;
+  const { op, name, limit, within, except } = rule;
   if (indices.dtype !== "int32") {
     throw new ShapeError(
-      `${op} got ${name}s of ${indices.dtype} [${indices.shape}]; expected int32.`,
+      `${op} got ${name} numbers of ${indices.dtype} [${indices.shape}]; expected int32.`,
     );
   }
   recording()?.check(() => expectIndices(indices, rule));
@@ -35,10 +37,12 @@ export function expectIndices(indices: Tensor, rule: IndexRule): void {
   if (at < 0) return;
   const data = (engine.i32[(indices.address + Field.data) >>> 2] ?? 0) >>> 2;
   const found = engine.i32[data + at];
+  const valid = limit === 0 ? "none is valid" : `expected 0 to ${limit - 1}`;
+  const whose = within === undefined ? "" : ` for ${within}`;
   const others = except === undefined ? "" : ` (or ${except} to leave a row out)`;
   throw new UsageError(
-    `${op} got the ${name} ${found} at index [${coordinates(at, indices.shape)}] of [${indices.shape}]; ` +
-      `${limit === 0 ? "none is valid here" : `expected 0 to ${limit - 1}`}${others}.`,
+    `${op} got the ${name} ${found} at [${coordinates(at, indices.shape)}] of [${indices.shape}]; ` +
+      `${valid}${whose}${others}.`,
   );
 }
 

@@ -3,6 +3,7 @@
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
+import { broadcastShape } from "./check.ts";
 import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -10,21 +11,6 @@ function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
   return new ShapeError(
     `matmul cannot multiply [${a.shape}] by [${b.shape}]: ${why}. Expected [..., M, K] by [..., K, N].`,
   );
-}
-
-/** Leading axes of the result: broadcast as in NumPy. */
-function broadcastBatches(a: Tensor, b: Tensor): number[] {
-  const left = a.shape.slice(0, -2);
-  const right = b.shape.slice(0, -2);
-  const rank = Math.max(left.length, right.length);
-  return Array.from({ length: rank }, (_, i) => {
-    const m = left[i - rank + left.length] ?? 1;
-    const n = right[i - rank + right.length] ?? 1;
-    if (m !== n && m !== 1 && n !== 1) {
-      throw misfit(a, b, `their leading axes ${m} and ${n} do not broadcast`);
-    }
-    return m === 1 ? n : m;
-  });
 }
 
 /** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
@@ -60,5 +46,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank === 1 || b.rank === 1) return throughMatrices(a, b);
   const m = a.shape.at(-2) ?? 0;
   const n = b.shape.at(-1) ?? 0;
-  return apply(Op.Matmul, [a, b], [...broadcastBatches(a, b), m, n]);
+  const leading = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2), (left, right) =>
+    misfit(a, b, `their leading axes ${left} and ${right} do not broadcast`),
+  );
+  return apply(Op.Matmul, [a, b], [...leading, m, n]);
 }

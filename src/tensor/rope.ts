@@ -33,6 +33,15 @@ export function ropeTable(maxPositions: number, dim: number, theta: number): Ten
 }
 
 /**
+ * Throws unless the table has all positions.
+ * @param positions int32 [B, T]
+ * @throws ShapeError for another dtype, UsageError naming the first position that the table does not have.
+ */
+export function expectPositions(positions: Tensor, table: Tensor): void {
+  expectIndices(positions, { op: "rope", name: "position", limit: table.shape[0] ?? 0 });
+}
+
+/**
  * Turns pair i of every head by the angle position·theta^(−2i/D) (Su et al. 2021, arXiv:2104.09864, eq. 34).
  * @param x [B, T, H, D]
  * @param table of `ropeTable(maxPositions, D, theta)`; no gradient flows to it
@@ -40,10 +49,30 @@ export function ropeTable(maxPositions: number, dim: number, theta: number): Ten
  * @throws ShapeError naming all shapes; UsageError for a position that the table does not have.
  */
 export function rope(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Tensor {
+  expectFit(x, table, positions, style);
+  expectPositions(positions, table);
+  return turn(x, table, positions, style);
+}
+
+/**
+ * `rope` for positions that `expectPositions` has seen: a model asks once, and then turns the queries and keys of
+ * every layer. A position that the table does not have gives NaN.
+ * @throws ShapeError naming all shapes.
+ */
+export function ropeKnown(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Tensor {
+  expectFit(x, table, positions, style);
+  return turn(x, table, positions, style);
+}
+
+function turn(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Tensor {
+  return apply(Op.Rope, [x, table, positions], x.shape, { ints: [style === "half" ? 0 : 1] });
+}
+
+function expectFit(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): void {
   expectFloat("rope", x);
   expectFloat("rope", table);
   const [b, t, , d = 0] = x.shape;
-  const [count = 0, half, two] = table.shape;
+  const [, half, two] = table.shape;
   const fits =
     x.rank === 4 &&
     table.rank === 3 &&
@@ -65,6 +94,4 @@ export function rope(x: Tensor, table: Tensor, positions: Tensor, style: RopeSty
   if (table.requiresGrad) {
     throw new UsageError("The table of rope is a constant; it cannot require a gradient.");
   }
-  expectIndices(positions, { op: "rope", name: "position", limit: count });
-  return apply(Op.Rope, [x, table, positions], x.shape, { ints: [style === "half" ? 0 : 1] });
 }

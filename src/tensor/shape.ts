@@ -4,6 +4,8 @@ import { ShapeError, UsageError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
+import { expectIndices } from "./indices.ts";
+import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Sources of one concat record. */
@@ -94,7 +96,8 @@ export function concat(list: readonly Tensor[], axis: number): Tensor {
       );
     }
   }
-  return join(list, along);
+  if (list.length <= MOST_PARTS) return join(list, along);
+  return first.engine.run(() => composed(() => join(list, along)));
 }
 
 function join(list: readonly Tensor[], axis: number): Tensor {
@@ -102,9 +105,7 @@ function join(list: readonly Tensor[], axis: number): Tensor {
     const groups = Array.from({ length: Math.ceil(list.length / MOST_PARTS) }, (_, i) =>
       join(list.slice(i * MOST_PARTS, (i + 1) * MOST_PARTS), axis),
     );
-    const whole = join(groups, axis);
-    for (const group of groups) if (group.persistent) group.dispose();
-    return whole;
+    return join(groups, axis);
   }
   let total = 0;
   for (const part of list) total += part.shape[axis] ?? 0;
@@ -113,18 +114,8 @@ function join(list: readonly Tensor[], axis: number): Tensor {
 }
 
 function checkIndex(op: string, index: Tensor, x: Tensor, axis: number): void {
-  if (index.dtype !== "int32") {
-    throw new ShapeError(
-      `${op} got an index of ${index.dtype} [${index.shape}], but indices are int32 tensors.`,
-    );
-  }
-  const size = x.shape[axis] ?? 0;
-  const wrong = index.toArray().find((i) => i < 0 || i >= size);
-  if (wrong !== undefined) {
-    throw new UsageError(
-      `${op} got the index ${wrong} for axis ${axis} of the shape [${x.shape}]; give numbers from 0 to ${size - 1}.`,
-    );
-  }
+  const within = `axis ${axis} of [${x.shape}]`;
+  expectIndices(index, { op, name: "index", limit: x.shape[axis] ?? 0, within });
 }
 
 /**

@@ -3,6 +3,7 @@
 import { Op, type OpCode } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
+import { composed } from "./scope.ts";
 import { transpose } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -10,12 +11,13 @@ function along(op: OpCode, name: string, x: Tensor, axis: number): Tensor {
   expectFloat(name, x);
   const from = axisOf(name, axis, x);
   if (from === x.rank - 1) return apply(op, [x], x.shape);
-  // The engine works along rows; outside a scope nobody else frees what lies between.
-  const turned = transpose(x, from, -1);
-  const rows = apply(op, [turned], turned.shape);
-  const result = transpose(rows, from, -1);
-  for (const between of [turned, rows]) if (between.persistent) between.dispose();
-  return result;
+  // The engine works along rows.
+  return x.engine.run(() =>
+    composed(() => {
+      const turned = transpose(x, from, -1);
+      return transpose(apply(op, [turned], turned.shape), from, -1);
+    }),
+  );
 }
 
 /**

@@ -189,7 +189,7 @@ inEngine("an index that is out of range stops a replay with the op's own error",
   });
   assert.equal(step(Int32Array.of(0, 2)).toArray(), Float32Array.of(1, 3));
   table.zeroGrad();
-  assert.throws(() => step(Int32Array.of(0, 3)), /the id 3 at index \[1\]|3 at index \[1\]/);
+  assert.throws(() => step(Int32Array.of(0, 3)), /3 at \[1\]/);
   assert.is(table.grad, null);
   assert.equal(step(Int32Array.of(1, 1)).toArray(), Float32Array.of(2, 2));
   assert.equal(table.grad, Float32Array.of(0, 2, 0));

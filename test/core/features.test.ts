@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import v8 from "node:v8";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { chooseModule, decodeHex } from "../../src/core/compile.ts";
+import { chooseModule } from "../../src/core/compile.ts";
 import { UsageError } from "../../src/core/error.ts";
 import {
   canShareMemory,
@@ -69,21 +69,6 @@ test("an edge isolate has no workers and takes the baseline build, whatever else
   });
   withGlobal("EdgeRuntime", "edge-runtime", () => assert.is(threadKind(), "none"));
   assert.not(isEdge());
-});
-
-test("the three ways to decode digits give the bytes of the file", () => {
-  const text = Buffer.from(wasm).toString("hex");
-  const native = Uint8Array as unknown as { fromHex?: unknown };
-  const before = native.fromHex;
-  Reflect.deleteProperty(native, "fromHex");
-  const { compare } = Buffer;
-  const isTheFile = (): void => assert.is(compare(decodeHex(text), wasm), 0);
-  isTheFile();
-  withGlobal("Buffer", undefined, isTheFile);
-  native.fromHex = (same: string) => new Uint8Array(Buffer.from(same, "hex"));
-  isTheFile();
-  if (before === undefined) Reflect.deleteProperty(native, "fromHex");
-  else native.fromHex = before;
 });
 
 test("clearing the shared flag changes one byte and makes the module take an unshared memory", () => {

@@ -1,7 +1,6 @@
 // What is refused when an adapter is loaded or saved, and that nothing changes then.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,40 +9,26 @@ import { adaptersOf } from "../../src/adapters/set.ts";
 import { current, init } from "../../src/core/engine.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter, saveAdapter } from "../../src/io/adapter.ts";
-import { loadModel, modelFiles } from "../../src/io/model.ts";
-import type { PretrainedModel } from "../../src/io/pretrained.ts";
+import { modelFiles } from "../../src/io/model.ts";
 import { fromFloat32 } from "../../src/io/safetensors.ts";
 import { normalInitializer } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
+import { temporaryPaths } from "../support/temporary.ts";
+import { base, CONFIG, type Files, WEIGHTS, withConfig } from "./adapter-fixture.ts";
 import { smallDisk, snapshot } from "./full-disk.ts";
 import {
   expectedValues,
   failure,
-  type families,
   fixtureFiles,
-  fixturePath,
   logitsOf,
   withFields,
   withTensors,
 } from "./peft-fixture.ts";
 
 await init({ deterministic: true, threads: 1 });
-const root = mkdtempSync(join(tmpdir(), "adapter-"));
-test.after(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, String(count++));
+const fresh = temporaryPaths("adapter");
 
-const CONFIG = "adapter_config.json";
-const WEIGHTS = "adapter_model.safetensors";
-type Files = Record<string, Uint8Array>;
-const base = (family: (typeof families)[number]): Promise<PretrainedModel> =>
-  loadModel(fixturePath(family, "base"));
 const encode = (text: string) => new TextEncoder().encode(text);
-
-const withConfig = (fields: Record<string, unknown>): Files => {
-  const files = fixtureFiles("llama", "adapter");
-  return { ...files, [CONFIG]: withFields(files[CONFIG]!, fields) };
-};
 
 /** Refused with a LowrankError, and the model is as it was to the byte. */
 async function refused(model: Transformer, files: Files, adapterName?: string): Promise<string> {

@@ -1,7 +1,5 @@
 // Loading and saving adapters: what PEFT computes, and round trips.
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,39 +8,25 @@ import { injectLora } from "../../src/adapters/inject.ts";
 import { init } from "../../src/core/engine.ts";
 import { adapterFiles, loadAdapter, saveAdapter } from "../../src/io/adapter.ts";
 import { loadModel, modelFiles } from "../../src/io/model.ts";
-import type { PretrainedModel } from "../../src/io/pretrained.ts";
 import { fromFloat32, readSafetensors, toFloat32 } from "../../src/io/safetensors.ts";
 import { expectClose } from "../support/compare.ts";
+import { temporaryPaths } from "../support/temporary.ts";
+import { base, CONFIG, WEIGHTS, withConfig } from "./adapter-fixture.ts";
 import { snapshot } from "./full-disk.ts";
 import {
   expectedValues,
   families,
   fixtureBytes,
-  fixtureFiles,
   fixturePath,
   logitsOf,
-  withFields,
   withTensors,
 } from "./peft-fixture.ts";
 
 await init({ deterministic: true, threads: 1 });
-const root = mkdtempSync(join(tmpdir(), "adapter-"));
-test.after(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, String(count++));
+const fresh = temporaryPaths("adapter");
 
-const CONFIG = "adapter_config.json";
-const WEIGHTS = "adapter_model.safetensors";
-type Files = Record<string, Uint8Array>;
-const base = (family: (typeof families)[number]): Promise<PretrainedModel> =>
-  loadModel(fixturePath(family, "base"));
 const configOf = (bytes: Uint8Array): Record<string, unknown> =>
   JSON.parse(new TextDecoder().decode(bytes));
-
-const withConfig = (fields: Record<string, unknown>): Files => {
-  const files = fixtureFiles("llama", "adapter");
-  return { ...files, [CONFIG]: withFields(files[CONFIG]!, fields) };
-};
 
 for (const family of families) {
   test(`a ${family} with an adapter of PEFT computes PEFT's logits, merged as well`, async () => {

@@ -10,12 +10,11 @@ import { openPackaged } from "../../src/io/packaged.ts";
 import { fromFloat32, type StoredTensor } from "../../src/io/safetensors.ts";
 import { normalInitializer } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
+import { CONFIG, small, WEIGHTS } from "./model-fixture.ts";
 import { failure, fixtureFiles, fixturePath, withFields, withTensors } from "./peft-fixture.ts";
 
 await init({ deterministic: true, threads: 1 });
 
-const CONFIG = "config.json";
-const WEIGHTS = "model.safetensors";
 const persistentBytes = (): number => current().stats().persistentBytes;
 
 /** Refused with a LowrankError, and nothing that was made stays. */
@@ -26,30 +25,6 @@ async function refused(files: Record<string, Uint8Array>): Promise<LowrankError>
   assert.is(persistentBytes(), before);
   return error as LowrankError;
 }
-
-const small = {
-  modelType: "llama",
-  vocabSize: 600,
-  hiddenSize: 8,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 4,
-  intermediateSize: 12,
-  maxPositions: 16,
-  norm: "rms",
-  normEps: 1e-5,
-  activation: "silu",
-  gated: true,
-  positions: "rope",
-  ropeTheta: 10000,
-  ropeStyle: "half",
-  attentionBias: { qkv: false, out: false },
-  mlpBias: false,
-  tieWordEmbeddings: true,
-  bosTokenId: 599,
-  eosTokenId: [599],
-} as const;
 
 test("a head that differs from the embedding it is tied to is refused", async () => {
   const files = withTensors("qwen2", "base", (tensors) => {

@@ -1,7 +1,6 @@
 // Saving models: in 16 bits, with merged adapters, onto full disks and occupied paths.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,9 +9,11 @@ import { init } from "../../src/core/engine.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { parseJsonObject } from "../../src/io/json.ts";
 import { loadModel, modelFiles, saveModel } from "../../src/io/model.ts";
-import { fromFloat32, readSafetensors, toFloat32 } from "../../src/io/safetensors.ts";
+import { fromFloat32, toFloat32 } from "../../src/io/safetensors.ts";
 import { expectClose } from "../support/compare.ts";
+import { temporaryPaths } from "../support/temporary.ts";
 import { smallDisk, snapshot } from "./full-disk.ts";
+import { CONFIG, tensorsOf, WEIGHTS } from "./model-fixture.ts";
 import {
   expectedValues,
   failure,
@@ -23,15 +24,7 @@ import {
 } from "./peft-fixture.ts";
 
 await init({ deterministic: true, threads: 1 });
-const root = mkdtempSync(join(tmpdir(), "model-"));
-test.after(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, String(count++));
-
-const CONFIG = "config.json";
-const WEIGHTS = "model.safetensors";
-const tensorsOf = (files: ReadonlyMap<string, Uint8Array>) =>
-  readSafetensors(files.get(WEIGHTS)!, "saved").tensors;
+const fresh = temporaryPaths("model");
 
 test("what was loaded from 16 bits is saved in 16 bits without loss", async () => {
   for (const dtype of ["F16", "BF16"] as const) {

@@ -1,7 +1,6 @@
 // Loading models: values, round trips, what a directory may hold.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -13,6 +12,8 @@ import { fromFloat32, readSafetensors, writeSafetensors } from "../../src/io/saf
 import { normalInitializer } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
 import { expectClose } from "../support/compare.ts";
+import { temporaryPaths } from "../support/temporary.ts";
+import { CONFIG, small, tensorsOf, WEIGHTS } from "./model-fixture.ts";
 import {
   expectedValues,
   families,
@@ -23,15 +24,7 @@ import {
 } from "./peft-fixture.ts";
 
 await init({ deterministic: true, threads: 1 });
-const root = mkdtempSync(join(tmpdir(), "model-"));
-test.after(() => rmSync(root, { recursive: true }));
-let count = 0;
-const fresh = (): string => join(root, String(count++));
-
-const CONFIG = "config.json";
-const WEIGHTS = "model.safetensors";
-const tensorsOf = (files: ReadonlyMap<string, Uint8Array>) =>
-  readSafetensors(files.get(WEIGHTS)!, "saved").tensors;
+const fresh = temporaryPaths("model");
 
 for (const family of families) {
   test(`the ${family} that transformers saved computes the logits of transformers`, async () => {
@@ -132,29 +125,6 @@ test("a model without tokenizer works with ids, and says so when text is asked f
   model.dispose();
 });
 
-const small = {
-  modelType: "llama",
-  vocabSize: 600,
-  hiddenSize: 8,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 4,
-  intermediateSize: 12,
-  maxPositions: 16,
-  norm: "rms",
-  normEps: 1e-5,
-  activation: "silu",
-  gated: true,
-  positions: "rope",
-  ropeTheta: 10000,
-  ropeStyle: "half",
-  attentionBias: { qkv: false, out: false },
-  mlpBias: false,
-  tieWordEmbeddings: true,
-  bosTokenId: 599,
-  eosTokenId: [599],
-} as const;
 const tokenizerJson = new Uint8Array(
   readFileSync(new URL("../../../test/fixtures/tokenizer.json", import.meta.url)),
 );
