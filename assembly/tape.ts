@@ -131,10 +131,17 @@ export function dispose(at: usize): void {
   release(at);
 }
 
-/** Frees the gradient buffer of a persistent tensor. */
+/** Frees the gradient buffer of a persistent tensor; that of a scope's is set to zero. */
 export function dropGradient(at: usize): void {
   note(Op.DropGradient, at);
-  freeGradient(tensor(at));
+  const t = tensor(tensor(at).root);
+  t.flags &= ~Flag.Reached;
+  if (t.flags & Flag.Persistent) {
+    freeGradient(t);
+    return;
+  }
+  const buffer = t.grad != 0 ? t.grad : t.kept;
+  if (buffer != 0) memory.fill(buffer, 0, (<usize>t.size) << 2);
 }
 
 function freeGradient(t: Tensor): void {
@@ -314,7 +321,7 @@ export function backward(at: usize): bool {
   if (done) {
     const root = tensor(loss.root);
     settle(root);
-    root.flags &= ~Flag.New;
+    root.flags = (root.flags & ~Flag.New) | Flag.Reached;
     store<f32>(root.grad, load<f32>(root.grad) + 1);
   }
   for (let r = at; r != 0; r = tensor(r).previous) {
@@ -329,6 +336,7 @@ export function backward(at: usize): bool {
       const root = tensor(source(t, i).root);
       if (!done && root.flags & Flag.New) freeGradient(root);
       root.flags &= ~(Flag.Fresh | Flag.New);
+      if (done) root.flags |= Flag.Reached;
     }
     t.grad = 0;
   }

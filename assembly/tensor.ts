@@ -22,6 +22,8 @@ export const enum Flag {
   Captured = 16,
   /** The running backward pass has made this leaf's gradient buffer. */
   New = 32,
+  /** Backward has added to the gradient since it was last dropped. */
+  Reached = 64,
 }
 
 // @ts-ignore: decorator

@@ -54,8 +54,20 @@ export class AdaptedLinear extends Linear {
 
   /** Says which adapters take part; names of adapters that are not on this layer are skipped. */
   setActive(names: readonly string[]): void {
+    this.#take(names, this.#merged);
+  }
+
+  /** What becomes a branch trains from then on, and what is one no longer does not: as PEFT's set_adapter does it. */
+  #take(active: readonly string[], merged: readonly string[]): void {
     structureChanged();
-    this.#active = names.filter((name) => this.#layers.has(name));
+    const before = this.#branchNames();
+    this.#active = active.filter((name) => this.#layers.has(name));
+    this.#merged = merged.filter((name) => this.#layers.has(name));
+    const after = this.#branchNames();
+    for (const [name, { tensors }] of this.#layers) {
+      if (before.includes(name) === after.includes(name)) continue;
+      for (const parameter of tensors.values()) parameter.requiresGrad = after.includes(name);
+    }
   }
 
   /**
@@ -84,6 +96,7 @@ export class AdaptedLinear extends Linear {
     }
     return allOrNothing(() => {
       const merged = leaf(shape, (data) => data.set(values), { persistent: true }, engine);
+      merged.readOnly = `The weight of ${path} holds merged adapters and cannot be written. Call unmerge() on them first.`;
       merged.pack({ prepack: prepack ?? "forward" });
       return merged;
     });
@@ -91,9 +104,8 @@ export class AdaptedLinear extends Linear {
 
   /** Puts what `mergedWeight` made of these adapters into place; null puts W itself back. */
   setMerged(names: readonly string[], weight: Tensor | null): void {
-    structureChanged();
     if (this.weight !== this.base.weight) this.weight.dispose();
-    this.#merged = names.filter((name) => this.#layers.has(name));
+    this.#take(this.#active, names);
     this.replaceWeight(weight ?? this.base.weight);
   }
 
@@ -116,17 +128,17 @@ export class AdaptedLinear extends Linear {
     const [first] = branches;
     if (first === undefined) return linear(x, this.weight, this.bias);
     if (branches.length === 1) return linear(x, this.weight, this.bias, first);
-    return composed(() => linear(x, this.weight, this.bias, joined(branches)));
+    return composed(x, () => linear(x, this.weight, this.bias, joined(branches)));
   }
 
   #branches(): LowRankBranch[] {
-    const branches: LowRankBranch[] = [];
-    for (const name of this.#active) {
-      if (this.#merged.includes(name)) continue;
-      const layer = this.#layers.get(name);
-      if (layer !== undefined) branches.push(layer.branch(this.training));
-    }
-    return branches;
+    return this.#branchNames().flatMap(
+      (name) => this.#layers.get(name)?.branch(this.training) ?? [],
+    );
+  }
+
+  #branchNames(): string[] {
+    return this.#active.filter((name) => !this.#merged.includes(name));
   }
 }
 

@@ -31,14 +31,14 @@ export class Adapter {
     this.warnings = warnings;
   }
 
-  /** The tensors that train, with the names that PEFT's files use. */
+  /** The tensors, which train while the adapter is active and not merged, with the names that PEFT's files use. */
   *namedParameters(): Generator<[string, Tensor]> {
     for (const [path, layer] of this.layers) {
       for (const [key, parameter] of layer.tensors) yield [`${path}.${key}`, parameter];
     }
   }
 
-  /** The tensors that train. */
+  /** The tensors. */
   *parameters(): Generator<Tensor> {
     for (const [, parameter] of this.namedParameters()) yield parameter;
   }
@@ -57,7 +57,7 @@ export class Adapter {
     return adaptersOf(this.model).merged.includes(this.name);
   }
 
-  /** Makes this the only active adapter; others that are merged are unmerged. */
+  /** Makes this the only active adapter, whose tensors train; others that are merged are unmerged. */
   activate(): void {
     this.#present().activate([this.name]);
   }

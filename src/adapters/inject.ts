@@ -48,7 +48,7 @@ function makeLayers(
 
 /**
  * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one,
- * beside those that are merged.
+ * beside those that are merged: its tensors train, those of others do not.
  * @throws UsageError for options that make no sense, a rank above a weight's smaller side, a name that is taken,
  *   or targets that match nothing (the message lists the names that exist); MemoryError. Nothing has changed then.
  * @example
@@ -97,8 +97,8 @@ export function injectLora(
 }
 
 /**
- * Makes these adapters, and no others, take part in the forward pass; several add up. Others that are merged are
- * unmerged.
+ * Makes these adapters, and no others, take part in the forward pass and train; several add up. Others that are
+ * merged are unmerged.
  */
 export function setActiveAdapters(model: Transformer, names: string | readonly string[]): void {
   adaptersOf(model).activate(typeof names === "string" ? [names] : names);

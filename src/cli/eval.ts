@@ -7,10 +7,7 @@ import { byteLength, encodeRecord, parseJsonl } from "../data/documents.ts";
 import { cutWhole, packDocuments } from "../data/packing.ts";
 import { decodeUtf8 } from "../data/utf8.ts";
 import { loadAdapter } from "../io/adapter.ts";
-import { loadModel } from "../io/model.ts";
-import { BUNDLED_TEXT, openPackaged } from "../io/packaged.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
-import { loadText } from "../io/text.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import { bitsPerByte, evaluate } from "../train/evaluate.ts";
 import type { Arguments } from "./arguments.ts";
@@ -20,11 +17,14 @@ import { duration, plural, whole } from "./format.ts";
 import { count, flag, type OptionsFor, real } from "./option.ts";
 import {
   adapterOption,
+  bundledText,
   dataOption,
   engineOptions,
   fitBlockSize,
   jsonOption,
   modelOption,
+  openModel,
+  openText,
   startEngine,
 } from "./session.ts";
 import {
@@ -116,7 +116,7 @@ async function run(
   terminal: Terminal,
 ): Promise<number> {
   const engine = await startEngine(values);
-  const model = await loadModel(values.model);
+  const model = await openModel(values.model);
   const summary = summarizeModel(model);
   const adapter = values.adapter === undefined ? null : await loadAdapter(model, values.adapter);
   for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {
@@ -168,12 +168,7 @@ function nameOf(data: string | undefined): string {
 async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part> {
   const { data: path, batchSize, validation } = values;
   const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config.maxPositions);
-  const data = await loadText(model, {
-    batchSize,
-    blockSize,
-    validation,
-    ...(path === undefined ? {} : { path }),
-  });
+  const data = await openText(model, path, { batchSize, blockSize, validation });
   const name = `the held-out part of ${nameOf(path)}`;
   return { name, batches: data.validationBatches(), bytes: data.summary.validationBytes };
 }
@@ -198,12 +193,6 @@ async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Pa
     );
   }
   return { name, batches: inRows(cutWhole(tokens, blockSize)), bytes: byteLength(text) };
-}
-
-async function bundledText(): Promise<Uint8Array> {
-  const { directory, file } = BUNDLED_TEXT;
-  const source = await openPackaged(directory, file, "Name a text with --data FILE.");
-  return (await source.read(file)) ?? new Uint8Array(0);
 }
 
 function* batchesOf(

@@ -2,7 +2,6 @@
 
 import { DecodeStream } from "../data/tokenizer.ts";
 import { loadAdapter } from "../io/adapter.ts";
-import { loadModel } from "../io/model.ts";
 import { generateTokens } from "../train/generate.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
@@ -14,6 +13,7 @@ import {
   engineOptions,
   jsonOption,
   modelOption,
+  openModel,
   promptTokens,
   startEngine,
 } from "./session.ts";
@@ -80,7 +80,7 @@ async function run(
   const { json, maxNewTokens, temperature, topK, topP, seed } = values;
   const { style } = terminal;
   await startEngine(values);
-  const model = await loadModel(values.model);
+  const model = await openModel(values.model);
   const adapter = values.adapter === undefined ? null : await loadAdapter(model, values.adapter);
   for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {
     if (json) terminal.line(JSON.stringify({ event: "warning", message }));

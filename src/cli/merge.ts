@@ -3,13 +3,20 @@
 import { realpathSync } from "node:fs";
 import { exists, readFile } from "../core/files.ts";
 import { loadAdapter } from "../io/adapter.ts";
-import { loadModel, saveModel, type WeightType } from "../io/model.ts";
+import { saveModel, type WeightType } from "../io/model.ts";
 import { type Arguments, CommandLineError } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { bytes } from "./format.ts";
 import { choice, type OptionsFor, text } from "./option.ts";
 import { checkTarget } from "./runDirectory.ts";
-import { adapterOption, engineOptions, jsonOption, modelOption, startEngine } from "./session.ts";
+import {
+  adapterOption,
+  engineOptions,
+  jsonOption,
+  modelOption,
+  openModel,
+  startEngine,
+} from "./session.ts";
 import { adapterText, modelText, row, summarizeAdapter, summarizeModel } from "./summary.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -64,7 +71,7 @@ async function run(
     );
   }
   await startEngine(values);
-  const model = await loadModel(values.model);
+  const model = await openModel(values.model);
   const base = summarizeModel(model);
   const adapter = await loadAdapter(model, from);
   for (const message of [...model.warnings, ...adapter.warnings]) {

@@ -78,9 +78,9 @@ export function readRecord(
   const values = { ...asked.values };
   const conflicts: string[] = [];
   for (const key of Object.keys(runOptions) as (keyof RunValues)[]) {
-    // A model or text may have moved; their fingerprints are compared instead.
-    const isPath = key === "model" || key === "data";
-    if (asked.given.has(key) && isPath) continue;
+    // A model or text may have moved; their fingerprints are compared instead. A lower rate may save the run.
+    const isFree = key === "model" || key === "data" || key === "lr";
+    if (asked.given.has(key) && isFree) continue;
     if (asked.given.has(key) && JSON.stringify(asked.values[key]) !== JSON.stringify(kept[key])) {
       conflicts.push(`${flagOf(key)} was ${kept[key] ?? "not given"}`);
     }

@@ -3,7 +3,12 @@
 
 import { type Engine, init } from "../core/engine.ts";
 import { BpeTokenizer } from "../data/bpeTokenizer.ts";
+import type { Dataset, DatasetOptions } from "../data/dataset.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { loadModel } from "../io/model.ts";
+import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
+import type { PretrainedModel } from "../io/pretrained.ts";
+import { loadText } from "../io/text.ts";
 import { CommandLineError } from "./arguments.ts";
 import { count, flag, type Option, text } from "./option.ts";
 
@@ -36,6 +41,32 @@ export const dataOption: Option<string | undefined> = text(
   "FILE",
   'plain text, or .jsonl with {"text"} or {"prompt", "completion"} in each line (default the bundled text)',
 );
+
+/** The named model or the embedded one. */
+export async function openModel(path: string | undefined): Promise<PretrainedModel> {
+  // The library's own advice is for programs.
+  if (path === undefined)
+    await openPackaged(EMBEDDED_MODEL, "config.json", "Name a model with --model DIR.");
+  return loadModel(path);
+}
+
+/** The bytes of the bundled text. */
+export async function bundledText(): Promise<Uint8Array> {
+  const { directory, file } = BUNDLED_TEXT;
+  const source = await openPackaged(directory, file, "Name a text with --data FILE.");
+  return (await source.read(file)) ?? new Uint8Array(0);
+}
+
+/** The batches of the named text or the bundled one. */
+export async function openText(
+  model: PretrainedModel,
+  path: string | undefined,
+  options: DatasetOptions,
+): Promise<Dataset> {
+  if (path !== undefined) return loadText(model, { ...options, path });
+  await bundledText();
+  return loadText(model, options);
+}
 
 /** Starts the engine. */
 export async function startEngine(values: {

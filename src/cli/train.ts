@@ -33,7 +33,7 @@ export const trainCommand: Command = defineCommand({
     "Without options it fine-tunes the embedded model on the bundled text.\n\n" +
     "Writes DIR/adapter (as PEFT does), DIR/merged (a Hugging Face directory) and DIR/checkpoint. " +
     "Ctrl-C finishes the step, saves the state and says how to go on; a resumed run gives the same bits as one that " +
-    "was never stopped.",
+    "was never stopped, unless it gets another --lr.",
   examples: [
     ["", "the embedded model on the bundled text"],
     ["--data notes.txt --out notes", "on a text of your own"],
@@ -93,7 +93,7 @@ function begin(run: Run): EvaluationSummary | null {
 
 /** Takes the newest state that is whole; the result is the held-out loss before the run. */
 function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
-  const { directory, trainer, engine, show } = run;
+  const { directory, trainer, engine, show, values } = run;
   checkFingerprint(record, run.fingerprint);
   if (record.build !== engine.build) {
     const message =
@@ -117,6 +117,13 @@ function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
       skipped,
       lossBefore: record.before?.loss ?? null,
     });
+    const words = wordsOf(values, resolve);
+    const rate = (from: readonly string[]) => from.find((word) => /^--lr=/.test(word));
+    if (rate(words) !== rate(record.arguments)) {
+      const message = `The run goes on with ${rate(words)}: the result is not that of one which was never stopped.`;
+      show({ event: "warning", message });
+      directory.writeRun(formatRecord({ ...record, arguments: words }));
+    }
     return record.before;
   }
   throw new FormatError(

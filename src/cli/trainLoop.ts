@@ -3,6 +3,7 @@
 
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { LowrankError, MemoryError } from "../core/error.ts";
+import { removeFile } from "../core/files.ts";
 import type { StepReport } from "../train/progress.ts";
 import type { Trainer } from "../train/trainer.ts";
 import type { Checkpoint, RunDirectory } from "./runDirectory.ts";
@@ -46,7 +47,7 @@ export class DivergedError extends LowrankError {
     const where =
       checkpoint === undefined
         ? ""
-        : ` The last good checkpoint is kept: ${checkpoint.path} (step ${checkpoint.step}).`;
+        : ` The last good checkpoint is kept: ${checkpoint.path} (step ${checkpoint.step}). Go on with --resume and a lower --lr.`;
     super(`${cause.message}${where}`, { cause });
     this.step = step;
     this.checkpoint = checkpoint?.path ?? null;
@@ -117,9 +118,10 @@ function step(trainer: Trainer, directory: RunDirectory): StepReport {
     return trainer.trainStep();
   } catch (error) {
     if (!(error instanceof LowrankError) || error instanceof MemoryError) throw error;
-    // The weights after the last step gave this loss: the state before it is the last good one.
+    // The weights after the last step gave this loss: the state before it is the last good one, the one to resume from.
     const states = directory.checkpoints();
-    const good = states.find((state) => state.step < trainer.step) ?? states.at(-1);
-    throw new DivergedError(error, trainer.step + 1, good);
+    const good = states.findIndex((state) => state.step < trainer.step);
+    for (const { path } of states.splice(0, good)) removeFile(path);
+    throw new DivergedError(error, trainer.step + 1, states[0]);
   }
 }

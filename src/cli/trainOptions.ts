@@ -102,7 +102,7 @@ export const trainOptions: OptionsFor<TrainValues> = {
   ...runOptions,
   out: textOr(OUT, "DIR", "where the adapter, the merged model and the checkpoints go"),
   resume: flag(
-    "go on with the run in --out from its newest checkpoint; its options are remembered",
+    "go on with the run in --out from its newest checkpoint; its options are remembered, and only --lr may be another",
   ),
   checkpointEvery: count(CHECKPOINT_EVERY, { least: 1 }, "steps from one checkpoint to the next"),
   samplePrompt: text(

@@ -5,14 +5,12 @@ import type { Adapter } from "../adapters/adapter.ts";
 import { injectLora } from "../adapters/inject.ts";
 import type { Engine } from "../core/engine.ts";
 import type { Dataset } from "../data/dataset.ts";
-import { loadModel } from "../io/model.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
-import { loadText } from "../io/text.ts";
 import { Trainer } from "../train/trainer.ts";
 import { RUN, WARMUP_SHARE } from "./defaults.ts";
 import type { RunDirectory } from "./runDirectory.ts";
 import { type Fingerprint, fingerprint } from "./runRecord.ts";
-import { fitBlockSize, startEngine } from "./session.ts";
+import { fitBlockSize, openModel, openText, startEngine } from "./session.ts";
 import { summarizeAdapter, summarizeBudget, summarizeData, summarizeModel } from "./summary.ts";
 import type { View } from "./terminal.ts";
 import type { TrainEvent } from "./trainEvents.ts";
@@ -41,7 +39,7 @@ export async function setUp(
   show: View<TrainEvent>,
 ): Promise<Run> {
   const engine = await startEngine(values);
-  const model = await loadModel(values.model);
+  const model = await openModel(values.model);
   const data = await readData(model, values);
   const start = fingerprint(model, data);
   const parameters = model.countParameters();
@@ -65,8 +63,7 @@ export async function setUp(
 async function readData(model: PretrainedModel, values: TrainValues): Promise<Dataset> {
   const { data: path, batchSize, seed, validation } = values;
   const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config.maxPositions);
-  const options = { batchSize, blockSize, seed, validation };
-  return loadText(model, path === undefined ? options : { ...options, path });
+  return openText(model, path, { batchSize, blockSize, seed, validation });
 }
 
 function addAdapter(model: PretrainedModel, values: TrainValues): Adapter {

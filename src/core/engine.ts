@@ -231,16 +231,27 @@ export class Engine {
     return { ...counters, threadWork };
   }
 
-  /** Makes this engine the current one while `fn` runs. */
+  /**
+   * Makes this engine the current one while `fn` runs.
+   * @throws UsageError when `fn` is async
+   */
   run<T>(fn: () => T): T {
     const before = currentEngine;
     currentEngine = this;
     try {
-      return fn();
+      return expectSynchronous(fn(), "run");
     } finally {
       currentEngine = before;
     }
   }
+}
+
+// What the function given to `name` returned; throws if that is a promise.
+export function expectSynchronous<T>(result: T, name: string): T {
+  if (typeof (result as { then?: unknown } | null | undefined)?.then !== "function") return result;
+  throw new UsageError(
+    `The function of ${name}() returned a promise. It must be synchronous: await before it or after it.`,
+  );
 }
 
 let currentEngine: Engine | null = null;

@@ -77,6 +77,7 @@ export const Flag = {
   Fresh: 8,
   Captured: 16,
   New: 32,
+  Reached: 64,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

@@ -37,7 +37,7 @@ export interface SaveAdapterOptions extends AdapterFilesOptions {
 export interface LoadAdapterOptions {
   /** Name among the adapters of the model; default "default". */
   readonly adapterName?: string;
-  /** Make it the only active adapter; default true. */
+  /** Make it the only active adapter beside those that are merged; default true. */
   readonly activate?: boolean;
 }
 

@@ -2,6 +2,7 @@
 // files about the tokenizer and generation. What is not understood is kept and written back as it was.
 import { baseParameters } from "../adapters/set.ts";
 import { writeDirectory } from "../core/directory-writer.ts";
+import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
 import type { ModelConfig } from "../nn/config.ts";
@@ -26,8 +27,10 @@ const STORED_TYPES: Readonly<Record<WeightType, StoredType>> = {
   BF16: "bfloat16",
 };
 
-/** What a loaded model is called. */
+/** What a loaded model is called, and where it lives. */
 export interface LoadModelOptions {
+  /** Default: the engine that is current when `loadModel` is called. */
+  readonly engine?: Engine;
   /** How the model is called in saved adapters (`base_model_name_or_path`). Default: the place it came from. */
   readonly name?: string;
 }
@@ -55,7 +58,7 @@ export interface SaveModelOptions extends ModelFilesOptions {
  */
 export async function loadModel(
   location?: FileLocation,
-  options: LoadModelOptions = {},
+  { engine = current(), name }: LoadModelOptions = {},
 ): Promise<PretrainedModel> {
   const source =
     location === undefined
@@ -68,13 +71,14 @@ export async function loadModel(
   const file = `${source.name}/config.json`;
   const parsed = parseModelConfig(await readRequired(source, "config.json"), file);
   const { tensors } = await readWeights(source);
-  return buildModel(parsed.config, tensors, {
-    name: options.name ?? nameOf(location, source, parsed.fields),
+  const origin = {
+    name: name ?? nameOf(location, source, parsed.fields),
     fields: parsed.fields,
     companions: await readCompanions(source),
     warnings: parsed.warnings,
     file: source.name,
-  });
+  };
+  return engine.run(() => buildModel(parsed.config, tensors, origin));
 }
 
 /** The place that a model came from; bytes come from nowhere, but their config may say what the model is called. */

@@ -78,7 +78,7 @@ export class SelfAttention extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
-    return composed(() => this.#compute(x, context, cache));
+    return composed(x, () => this.#compute(x, context, cache));
   }
 
   #compute(x: Tensor, context: Context, cache: LayerCache | null): Tensor {

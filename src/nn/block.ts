@@ -42,7 +42,7 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
-    return composed(() => this.#compute(h, context, cache));
+    return composed(h, () => this.#compute(h, context, cache));
   }
 
   #compute(h: Tensor, context: Context, cache: LayerCache | null): Tensor {

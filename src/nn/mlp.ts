@@ -45,7 +45,7 @@ export class Mlp extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor): Tensor {
-    return composed(() => this.#compute(x));
+    return composed(x, () => this.#compute(x));
   }
 
   #compute(x: Tensor): Tensor {

@@ -4,6 +4,7 @@
 // Children are looked up by name at each call, so that a layer can be replaced from outside by another one that
 // maps the same shapes. The modules themselves know nothing of what replaces them.
 
+import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording, structureChanged } from "../core/recording.ts";
 import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
@@ -93,6 +94,12 @@ export class Module {
         yield [path === "" ? name : `${path}.${name}`, parameter];
       }
     }
+  }
+
+  /** The engine of the parameters, in which the module computes. */
+  get engine(): Engine {
+    for (const { engine } of this.parameters()) return engine;
+    return current();
   }
 
   /** All parameters, each once. */
@@ -186,12 +193,14 @@ export class Module {
 
   /**
    * Overwrites all parameters.
-   * @throws ShapeError listing every missing, unknown or misshapen name; then nothing has changed.
+   * @throws ShapeError listing every missing, unknown or misshapen name, UsageError while adapters are merged; then
+   *   nothing has changed.
    */
   loadStateDict(dict: StateDict): void {
     const problems: string[] = [];
     const own = new Map(this.namedParameters());
     for (const [name, parameter] of own) {
+      if (parameter.readOnly !== null) throw new UsageError(parameter.readOnly);
       const given = dict.get(name);
       if (given === undefined) problems.push(`${name} [${parameter.shape}] is missing`);
       else if (String(given.shape) !== String(parameter.shape)) {

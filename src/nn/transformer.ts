@@ -125,7 +125,7 @@ export class Transformer extends Module {
 
   /** Hidden states after the last norm, [B, T, D]. */
   hidden(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(() => this.#hidden(ids, options));
+    return composed(this, () => this.#hidden(ids, options));
   }
 
   #hidden(ids: Tensor, options: ForwardOptions): Tensor {
@@ -153,15 +153,16 @@ export class Transformer extends Module {
 
   /**
    * Logits [B, T, V] of token ids, int32 [B, T].
-   * @throws ShapeError when ids are not [B, T] or do not fit the positions that the model has.
+   * @throws ShapeError when ids, positions or starts are not [B, T] or do not fit the positions that the model has,
+   *   UsageError when a cache, through which no gradient flows, is written while gradients are recorded
    */
   forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(() => this.head.forward(this.#hidden(ids, options)));
+    return composed(this, () => this.head.forward(this.#hidden(ids, options)));
   }
 
   /** The cross-entropy of a batch in nats, a scalar. */
   loss(batch: TokenBatch, options: LossOptions = {}): Tensor {
-    return composed(() => this.#loss(batch, options));
+    return composed(this, () => this.#loss(batch, options));
   }
 
   #loss(batch: TokenBatch, options: LossOptions): Tensor {
@@ -188,6 +189,14 @@ export class Transformer extends Module {
     if (ids.rank !== 2 || ids.dtype !== "int32" || b === undefined || t === undefined) {
       throw new ShapeError(
         `The model got ids of ${ids.dtype} [${ids.shape}]; expected int32 [B, T].`,
+      );
+    }
+    for (const name of ["positions", "starts"] as const) {
+      const given = options[name];
+      if (given === undefined) continue;
+      if (given.dtype === "int32" && String(given.shape) === String(ids.shape)) continue;
+      throw new ShapeError(
+        `The model got ${name} of ${given.dtype} [${given.shape}]; expected int32 [${ids.shape}].`,
       );
     }
     const { cache } = options;

@@ -59,7 +59,7 @@ function expectTrainable(parameter: Tensor): void {
   if (!parameter.requiresGrad) {
     throw new UsageError(
       `${what} does not require a gradient; an optimizer takes parameters that train. ` +
-        "Set requiresGrad = true first, or leave it out, as trainableParameters() of a module does.",
+        "Set requiresGrad = true or activate its adapter first, or leave it out, as trainableParameters() of a module does.",
     );
   }
   if (!parameter.persistent) {

@@ -127,7 +127,7 @@ export function apply(
   const isDense = (t: Tensor, i: number) => !t.packed || (READS_PANELS.has(op) && i === 1);
   if (!sources.every(isDense)) {
     const dense = () => sources.map((t, i) => (isDense(t, i) ? t : copyOf(t)));
-    return engine.run(() => composed(() => apply(op, dense(), shape, attributes)));
+    return composed({ engine }, () => apply(op, dense(), shape, attributes));
   }
   for (const source of sources) {
     if (source.engine !== engine) {

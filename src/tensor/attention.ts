@@ -69,7 +69,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 /**
  * Writes rows [B, T, G, D] of keys or values into a persistent cache [B, Tmax, G, D], at positions offset to
  * offset + T − 1, in place. Nothing is recorded: no gradient flows through a cache.
- * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor.
+ * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor or
+ *   the rows require a gradient.
  */
 export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
   const [b, capacity = 0, g, d] = cache.shape;
@@ -88,6 +89,11 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
   if (!cache.persistent || cache.requiresGrad) {
     throw new UsageError(
       "A cache is a persistent tensor without a gradient. Make it with zeros(shape, { persistent: true }).",
+    );
+  }
+  if (rows.requiresGrad) {
+    throw new UsageError(
+      "No gradient flows through a cache, but the rows written into it require one. Wrap the call in noGrad(() => { ... }).",
     );
   }
   if (recording() !== null) {

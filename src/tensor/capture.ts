@@ -14,12 +14,12 @@
 // seen to rest on is not as it was: the length of an array or another value that it read of its arguments, the
 // modules and adapters in use, their training mode, which parameters train, gradients that were left elsewhere.
 
-import { current, type Engine, type Lifetime } from "../core/engine.ts";
+import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { type Around, type Recording, record, structureChanges } from "../core/recording.ts";
 import { isNumbers } from "./create.ts";
-import { isPlainObject, isThenable } from "./scope.ts";
+import { isPlainObject } from "./scope.ts";
 import type { Values } from "./tensor.ts";
 
 /** A captured step: call it as the function it was made from. */
@@ -69,12 +69,11 @@ class Program<R> implements Recording {
     if (this.#address === 0) engine.outOfMemory("a captured step");
     engine.scopes.push(this.#lifetime);
     try {
-      this.result = record(this, () => fn(...(this.#watch(args, []) as unknown[])));
-      if (isThenable(this.result)) {
-        throw new UsageError(
-          "A captured function returned a promise. A step must be synchronous: await before it or after it.",
-        );
-      }
+      const watched = this.#watch(args, []) as unknown[];
+      this.result = expectSynchronous(
+        record(this, () => fn(...watched)),
+        "capture",
+      );
     } catch (error) {
       this.#end();
       this.dispose();

@@ -56,7 +56,7 @@ export function expectNotCaptured(tensor: Tensor, what: "read" | "written"): voi
 export function expectDifferentiable(loss: Tensor): void {
   if (loss.persistent) {
     throw new UsageError(
-      "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }).",
+      "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }), with several engines inside engine.run().",
     );
   }
   if (loss.size !== 1) {

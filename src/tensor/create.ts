@@ -94,5 +94,5 @@ export function arange(start: number, end: number, options: LeafOptions = {}): T
   const fill = (out: Float32Array | Int32Array): void => {
     for (let i = 0; i < out.length; i++) out[i] = start + i;
   };
-  return leaf([end - start], fill, { dtype: "int32", ...options });
+  return leaf([end - start], fill, { ...options, dtype: options.dtype ?? "int32" });
 }

@@ -15,17 +15,15 @@ function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
 
 /** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
 function throughMatrices(a: Tensor, b: Tensor): Tensor {
-  return a.engine.run(() =>
-    composed(() => {
-      const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
-      const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
-      const product = matmul(left, right);
-      const shape = product.shape.slice();
-      if (b.rank === 1) shape.splice(-1, 1);
-      if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
-      return product.reshape(shape);
-    }),
-  );
+  return composed(a, () => {
+    const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
+    const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
+    const product = matmul(left, right);
+    const shape = product.shape.slice();
+    if (b.rank === 1) shape.splice(-1, 1);
+    if (a.rank === 1) shape.splice(b.rank === 1 ? -1 : -2, 1);
+    return product.reshape(shape);
+  });
 }
 
 /**

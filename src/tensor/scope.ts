@@ -4,20 +4,11 @@
 //                                               tensors it returns are copied out
 //   noGrad(() => { ... })                       ops inside record no gradients
 
-import { current, type Engine, type Lifetime } from "../core/engine.ts";
+import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
 import { allOrNothing, leaf } from "./apply.ts";
 import { Tensor, type Values } from "./tensor.ts";
-
-export function isThenable(value: unknown): boolean {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  );
-}
 
 /** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
 function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
@@ -48,7 +39,7 @@ function close(engine: Engine, lifetime: Lifetime): void {
 }
 
 /**
- * Runs `fn` with ops recorded, then frees everything made inside. Tensors that `fn` returns (also in arrays and
+ * Runs `fn` with ops of the current engine recorded, then frees everything made inside. Tensors that `fn` returns (also in arrays and
  * plain objects) are copied out: to the enclosing scope, or as persistent tensors. Scopes may be nested.
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
@@ -63,12 +54,7 @@ export function scope<T>(fn: () => T): T {
   // Values of returned tensors, kept while their memory is given back.
   const rescued = new Map<Tensor, Values>();
   try {
-    result = fn();
-    if (isThenable(result)) {
-      throw new UsageError(
-        "The function of a scope returned a promise. A scope must be synchronous: await before it or after it.",
-      );
-    }
+    result = expectSynchronous(fn(), "scope");
     for (const tensor of tensorsIn(result)) {
       if (tensor.belongsTo(lifetime)) rescued.set(tensor, tensor.toArray());
     }
@@ -89,20 +75,27 @@ export function scope<T>(fn: () => T): T {
   });
 }
 
-/**
- * Runs a function that is made of several ops: outside of scopes, where each op's result lives until disposed, what
- * lies between its ops is freed; inside, the ops are recorded as they are.
- */
-export function composed<T>(fn: () => T): T {
-  return current().scopes.length === 0 ? scope(fn) : fn();
+// Runs a function that is made of several ops in the engine of its owner: outside of scopes, where each op's result
+// lives until disposed and none can be differentiated, what lies between its ops is freed; inside, the ops are recorded
+// as they are.
+export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
+  if (engine !== (recording()?.engine ?? engine)) {
+    throw new UsageError(
+      "A captured step runs in another engine than its model. Call it inside run() of the model's engine.",
+    );
+  }
+  return engine.run(() => (engine.scopes.length === 0 ? scope(() => noGrad(fn)) : fn()));
 }
 
-/** Runs `fn` without recording gradients: nothing made inside requires one. */
+/**
+ * Runs `fn` without recording gradients: nothing made inside requires one.
+ * @throws UsageError when `fn` is async
+ */
 export function noGrad<T>(fn: () => T): T {
   const engine = current();
   const before = engine.wasm.setGradMode(0);
   try {
-    return fn();
+    return expectSynchronous(fn(), "noGrad");
   } finally {
     engine.wasm.setGradMode(before);
   }

@@ -97,7 +97,7 @@ export function concat(list: readonly Tensor[], axis: number): Tensor {
     }
   }
   if (list.length <= MOST_PARTS) return join(list, along);
-  return first.engine.run(() => composed(() => join(list, along)));
+  return composed(first, () => join(list, along));
 }
 
 function join(list: readonly Tensor[], axis: number): Tensor {

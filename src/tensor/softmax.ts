@@ -12,12 +12,10 @@ function along(op: OpCode, name: string, x: Tensor, axis: number): Tensor {
   const from = axisOf(name, axis, x);
   if (from === x.rank - 1) return apply(op, [x], x.shape);
   // The engine works along rows.
-  return x.engine.run(() =>
-    composed(() => {
-      const turned = transpose(x, from, -1);
-      return transpose(apply(op, [turned], turned.shape), from, -1);
-    }),
-  );
+  return composed(x, () => {
+    const turned = transpose(x, from, -1);
+    return transpose(apply(op, [turned], turned.shape), from, -1);
+  });
 }
 
 /**

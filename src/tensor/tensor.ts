@@ -28,6 +28,8 @@ export class Tensor {
   readonly engine: Engine;
   readonly shape: readonly number[];
   readonly dtype: DType;
+  /** Why `set` refuses to write; null where it does not. */
+  readOnly: string | null = null;
   readonly #address: number;
   readonly #lifetime: Lifetime;
   readonly #persistent: boolean;
@@ -154,6 +156,7 @@ export class Tensor {
   /** Overwrites the values in place, row-major. */
   set(values: ArrayLike<number>): void {
     expectNotCaptured(this, "written");
+    if (this.readOnly !== null) throw new UsageError(this.readOnly);
     if (values.length !== this.size) {
       throw new ShapeError(
         `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,
@@ -163,28 +166,20 @@ export class Tensor {
     else this.#view(this.#field(Field.data)).set(values);
   }
 
-  /** The gradient in place. */
-  #gradient(): Float32Array | null {
-    const { f32, i32 } = this.engine;
-    const root = this.#field(Field.root);
-    const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.kept) >>> 2] || 0) >>> 2;
-    return at === 0 ? null : f32.subarray(at, at + this.size);
-  }
-
-  /** A copy of the gradient, row-major, or null when there is none. */
+  /** A copy of the gradient, row-major; null until a backward pass has reached this tensor, and after `zeroGrad`. */
   get grad(): Float32Array | null {
     expectNotCaptured(this, "read");
-    return this.#gradient()?.slice() ?? null;
+    const { f32, i32 } = this.engine;
+    const root = this.#field(Field.root);
+    const reached = (i32[(root + Field.flags) >>> 2] ?? 0) & Flag.Reached;
+    const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.kept) >>> 2] || 0) >>> 2;
+    return reached === 0 || at === 0 ? null : f32.slice(at, at + this.size);
   }
 
-  /** Frees the gradient of a persistent tensor; that of a scope's tensor is set to 0. */
+  /** Drops the gradient. */
   zeroGrad(): void {
-    if (this.#persistent) {
-      this.engine.wasm.dropGradient(this.address);
-      return;
-    }
-    expectNotCaptured(this, "written");
-    this.#gradient()?.fill(0);
+    if (!this.#persistent) expectNotCaptured(this, "written");
+    this.engine.wasm.dropGradient(this.address);
   }
 
   /** Asks that the gradient of this intermediate tensor outlive `backward`, in the scope that made it; passes add up. */

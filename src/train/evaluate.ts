@@ -1,6 +1,5 @@
 // Loss on held-out text.
 
-import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -33,17 +32,19 @@ export function trainedTokens(batch: TokenBatch): number {
  * @throws UsageError when the batches hold nothing to predict
  */
 export function evaluate(model: Transformer, batches: Iterable<TokenBatch>): Evaluation {
-  const wasTraining = model.training;
+  const { engine, training } = model;
   model.eval();
   let sum = 0;
   let tokens = 0;
   try {
     for (const batch of batches) {
       tokens += trainedTokens(batch);
-      sum += scope(() => noGrad(() => model.loss(batch, { reduction: "sum" }).item()));
+      sum += engine.run(() =>
+        scope(() => noGrad(() => model.loss(batch, { reduction: "sum" }).item())),
+      );
     }
   } finally {
-    model.train(wasTraining);
+    model.train(training);
   }
   if (tokens === 0) {
     throw new UsageError(
@@ -51,5 +52,5 @@ export function evaluate(model: Transformer, batches: Iterable<TokenBatch>): Eva
     );
   }
   const loss = sum / tokens;
-  return { loss, perplexity: current().wasm.f64Exp(loss), tokens };
+  return { loss, perplexity: engine.wasm.f64Exp(loss), tokens };
 }

@@ -34,7 +34,7 @@ function nextLogits(model: Transformer, ids: readonly number[], cache: KvCache):
 /**
  * Tokens that follow `prompt`, one by one. When the positions run out, the later half of the text so far is kept
  * as context and the rest forgotten.
- * @throws UsageError for an empty prompt or options that make no sense
+ * @throws UsageError for an empty prompt or options that make no sense, LowrankError when logits are NaN or infinite
  */
 export function* generateTokens(
   model: Transformer,
@@ -56,9 +56,9 @@ export function* generateTokens(
   const random = new Generator(seed);
   const text = Array.from(prompt);
   let pending = text.length > capacity ? text.slice(-half) : text.slice();
-  const wasTraining = model.training;
+  const { engine, training } = model;
   const room = Math.min(capacity, pending.length + maxNewTokens);
-  const cache = new KvCache(model.config, 1, room);
+  const cache = engine.run(() => new KvCache(model.config, 1, room));
   model.eval();
   try {
     for (let made = 0; made < maxNewTokens; made++) {
@@ -66,7 +66,7 @@ export function* generateTokens(
         cache.length = 0;
         pending = text.slice(-Math.min(half, room));
       }
-      const next = sample(nextLogits(model, pending, cache), sampling, random);
+      const next = engine.run(() => sample(nextLogits(model, pending, cache), sampling, random));
       if (stopTokens.includes(next)) return;
       text.push(next);
       pending = [next];
@@ -74,7 +74,7 @@ export function* generateTokens(
     }
   } finally {
     cache.dispose();
-    model.train(wasTraining);
+    model.train(training);
   }
 }
 

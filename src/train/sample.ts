@@ -1,7 +1,7 @@
 // Choosing the next token from logits: greedy, or drawn after temperature, top-k and top-p (nucleus, Holtzman et
 // al. 2020). The softmax is the engine's, so that draws are the same in every runtime.
 
-import { UsageError } from "../core/error.ts";
+import { LowrankError, UsageError } from "../core/error.ts";
 import type { Generator } from "../core/random.ts";
 import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
@@ -41,16 +41,25 @@ export function argmax(logits: Float32Array): number {
   return best;
 }
 
-/** Draws the next token; `logits` [V]. */
+/**
+ * Draws the next token; `logits` [V], -Infinity for one that cannot come.
+ * @throws LowrankError when a logit is NaN, or the largest is infinite
+ */
 export function sample(
   logits: Float32Array,
   options: Required<SampleOptions>,
   random: Generator,
 ): number {
   const { temperature, topK, topP } = options;
-  if (temperature === 0) return argmax(logits);
+  const likeliest = argmax(logits);
+  const top = logits[likeliest] ?? Number.NaN;
+  if (!Number.isFinite(top) || logits.some(Number.isNaN)) {
+    throw new LowrankError(
+      "No token can be chosen: the logits are NaN or infinite. Check the weights of the model and its adapters.",
+    );
+  }
+  if (temperature === 0) return likeliest;
   // The likeliest logit becomes 0: even the smallest temperature then overflows to -Infinity only.
-  const top = logits[argmax(logits)] ?? 0;
   const scaled = logits.map((logit) => (logit - top) / temperature);
   const probabilities = scope(() => noGrad(() => softmax(tensor(scaled)).toArray()));
   const order = Int32Array.from(probabilities, (_, i) => i);

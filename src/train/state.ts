@@ -1,7 +1,7 @@
 // A training state as bytes: what a run depends on, in a safetensors file behind a header that guards it.
 //   | "LOWRANK1" | length of the rest, u32 | CRC-32 of the rest, u32 | safetensors |
-// Tensors: parameter.<name>, and moment.<i>.<j>, the j-th of the optimizer's i-th parameter. The metadata holds the
-// run's step and setup, and the steps of each parameter.
+// Tensors: parameter.<name>, and moment.<i>.<j>, the j-th of the optimizer's i-th parameter. The metadata holds
+// the run's step and setup, and the steps of each parameter.
 
 import { FormatError, UsageError } from "../core/error.ts";
 import {
@@ -20,7 +20,7 @@ const HEADER = 16;
 
 export interface TrainingState {
   readonly step: number;
-  /** What must be equal for the run to go on: options and sizes of the data. */
+  /** What must be equal for the run to go on, by plural names. */
   readonly setup: Readonly<Record<string, unknown>>;
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly optimizer: OptimizerState;
@@ -45,8 +45,11 @@ export function writeState(state: TrainingState): Uint8Array {
     });
   });
   const metadata = new Map([
+    ...Object.entries(state.setup).map(([key, value]): [string, string] => [
+      key,
+      JSON.stringify(value),
+    ]),
     ["step", String(state.step)],
-    ["setup", JSON.stringify(state.setup)],
     ["optimizer", state.optimizer.optimizer],
     ["steps", JSON.stringify(state.optimizer.parameters.map((parameter) => parameter?.step ?? 0))],
   ]);
@@ -89,11 +92,13 @@ export function readState(
   parameters: ReadonlyMap<string, Tensor>,
 ): RestoredState {
   const { metadata, tensors } = readSafetensors(checkedBody(bytes, name), name);
-  const other = metadata.get("setup") ?? "{}";
-  const own = JSON.stringify(setup);
-  if (other !== own) {
+  const others = Object.entries(setup).flatMap(([key, value]) => {
+    const [own, other] = [JSON.stringify(value), metadata.get(key)];
+    return own === other ? [] : [`its ${key} are ${other}, but here ${own}`];
+  });
+  if (others.length > 0) {
     throw new UsageError(
-      `${name} belongs to another run: its settings are ${other}, but this run's are ${own}. Use the same options and data.`,
+      `${name} belongs to another run: ${others.join("; ")}. Use the same model, options and data.`,
     );
   }
   const restored = new Map<string, Float32Array>();

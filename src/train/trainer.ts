@@ -1,7 +1,8 @@
 // The trainer: forward, backward and AdamW over a dataset, one optimizer step a call. Its state is a value: the
 // bytes of `state()`, given to a trainer made alike in another process or runtime, go on to the bit.
 
-import { adaptersOf } from "../adapters/set.ts";
+import type { Adapter } from "../adapters/adapter.ts";
+import { adaptersOf, baseParameters } from "../adapters/set.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { TokenBatch } from "../nn/batch.ts";
@@ -26,17 +27,18 @@ import { readState, writeState } from "./state.ts";
 type Settings = Required<TrainerOptions>;
 
 function withDefaults(options: TrainerOptions): Settings {
+  const { steps } = options;
   const settings: Settings = {
-    lr: 2e-3,
-    schedule: "cosine",
+    steps,
+    lr: options.lr ?? 2e-3,
+    schedule: options.schedule ?? "cosine",
     // The first factor of a warm-up is 0: a run of one step goes without.
-    warmupSteps: Math.max(0, Math.min(Math.ceil(options.steps * 0.05), options.steps - 1)),
-    weightDecay: 0.01,
-    betas: [0.9, 0.999],
-    gradientAccumulation: 1,
-    maxGradNorm: 1,
-    seed: 0,
-    ...options,
+    warmupSteps: options.warmupSteps ?? Math.max(0, Math.min(Math.ceil(steps * 0.05), steps - 1)),
+    weightDecay: options.weightDecay ?? 0.01,
+    betas: options.betas ?? [0.9, 0.999],
+    gradientAccumulation: options.gradientAccumulation ?? 1,
+    maxGradNorm: options.maxGradNorm ?? 1,
+    seed: options.seed ?? 0,
   };
   const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
     if (Number.isInteger(settings[name]) && settings[name] >= least) return;
@@ -74,6 +76,8 @@ export class Trainer {
   /** Adds a batch's gradients, times a factor [1]; gives its loss times the factor. */
   readonly #backward: Captured<[TokenBatch, Float32Array], Tensor>;
   #step = 0;
+  /** Made when first asked for: what does not train stays as it is. */
+  #frozen: number | null = null;
 
   constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
     this.model = model;
@@ -113,9 +117,19 @@ export class Trainer {
 
   /**
    * One optimizer step.
-   * @throws LowrankError when the loss is not finite: it names the step, and no weight has changed in it.
+   * @throws LowrankError when the loss is not finite: it names the step, and no weight has changed in it; UsageError
+   *   when nothing that this trainer was made for trains any more.
    */
   trainStep(): StepReport {
+    if (![...this.#parameters.values()].some(({ requiresGrad }) => requiresGrad)) {
+      throw new UsageError(
+        "Nothing that this trainer was made for trains any more: an adapter that is inactive or merged does not. Activate it, or make a new Trainer.",
+      );
+    }
+    return this.model.engine.run(() => this.#trainStep());
+  }
+
+  #trainStep(): StepReport {
     const { lr, gradientAccumulation, maxGradNorm } = this.options;
     const factor = this.#schedule(this.#step);
     const first = this.#step * gradientAccumulation;
@@ -184,7 +198,8 @@ export class Trainer {
   }
 
   /**
-   * Goes on from where `state()` was taken. The model, data and options must be the same.
+   * Goes on from where `state()` was taken. The model, data and options must be the same; `lr` alone may be another
+   * one, for going on after the loss was not finite.
    * @throws FormatError for damaged bytes, UsageError for another run's; then nothing has changed.
    */
   loadState(bytes: Uint8Array, name = "The training state"): void {
@@ -200,18 +215,33 @@ export class Trainer {
     const { trainTokens, rowsPerEpoch } = summary;
     const { inputs } = this.data.batchAt(0);
     const firstBatch = crc32(new Uint8Array(inputs.buffer, inputs.byteOffset, inputs.byteLength));
-    const { adapters, active } = adaptersOf(this.model);
-    // What shapes do not tell: the scale of each adapter, its dropout, and which ones take part.
-    const scales = [...adapters.values()].map(({ name, config }) => {
-      const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern } = config;
-      const patterns = [...rankPattern, ...alphaPattern];
-      return { name, r, loraAlpha, loraDropout, useRslora, patterns };
-    });
+    const { adapters, active, merged } = adaptersOf(this.model);
+    const used = active.flatMap((name) => adapters.get(name) ?? []);
+    this.#frozen ??= this.#checkFrozen(used);
     return {
-      options: this.options,
+      options: { ...this.options, lr: undefined },
       data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
-      adapters: { scales, active },
+      "model's settings": this.model.config,
+      // What shapes do not tell: scale and dropout.
+      adapters: used.map(({ name, config }) => {
+        const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern } = config;
+        const patterns = { rankPattern: [...rankPattern], alphaPattern: [...alphaPattern] };
+        return { name, r, loraAlpha, loraDropout, useRslora, ...patterns };
+      }),
+      "merged adapters": merged,
+      "frozen weights (CRC-32)": this.#frozen,
     };
+  }
+
+  /** The checksum of all that takes part without training. */
+  #checkFrozen(used: readonly Adapter[]): number {
+    const trained = new Set(this.#parameters.values());
+    const base = [...baseParameters(this.model)].map(([, parameter]) => parameter);
+    let sum = 0;
+    for (const parameter of [...base, ...used.flatMap((adapter) => [...adapter.parameters()])]) {
+      if (!trained.has(parameter)) sum = crc32(new Uint8Array(parameter.toArray().buffer), sum);
+    }
+    return sum;
   }
 
   /** Frees the optimizer's moments and the captured step. */

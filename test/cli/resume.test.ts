@@ -193,6 +193,26 @@ test("a loss that is no number stops the run, names the step and keeps the last 
   assert.is(existsSync(join(root, "diverged/adapter")), false);
 });
 
+test("a run whose loss was no number goes on from its last good state with a lower --lr, which it keeps", async () => {
+  const good = join(root, "diverged/checkpoint/state-1.bin");
+  // The newer state, whose weights are ruined, is gone.
+  assert.equal(newest("diverged"), "state-1.bin");
+  const again = await resume("diverged");
+  assert.is(lastEvent(again)["step"], 3);
+  assert.match(String(lastEvent(again)["message"]), /--resume and a lower --lr/);
+  const interrupt = { step: 9, signal: "SIGINT" } as const;
+  const lower = await resume("diverged", ["--lr", "1e-3"], { interrupt });
+  assert.is(lower.code, 130, lower.stderr);
+  const events = eventsOf(lower);
+  assert.is(events.find(({ event }) => event === "resumed")?.["checkpoint"], good);
+  assert.match(lower.stdout, /"warning".*--lr=0\.001/);
+  const kept = await resume("diverged");
+  assert.is(kept.code, 0, kept.stderr);
+  assert.not.match(kept.stdout, /"warning"/);
+  const rates = eventsOf(kept).filter(({ event }) => event === "step");
+  assert.ok(rates.length > 100 && rates.every(({ lr }) => Number(lr) <= 1e-3));
+});
+
 test("SIGTERM stops a run as Ctrl-C does, with the exit code of its own", async () => {
   const interrupt = { step: 2, signal: "SIGTERM" } as const;
   const stopped = await start("terminated", [], { interrupt });

@@ -69,4 +69,42 @@ inFirst("zeroGrad sets the gradient of a scope's own leaf to 0", () => {
   });
 });
 
+inFirst(
+  "a gradient is null until a backward pass has reached its tensor, and after zeroGrad",
+  () => {
+    const kept = tensor([1, 2], { requiresGrad: true });
+    scope(() => {
+      const [x, unused] = [0, 1].map(() => tensor([3, 4], { requiresGrad: true }));
+      const between = x!.mul(kept);
+      between.retainGrad();
+      const all = [kept, x!, between, unused!, x!.reshape([2, 1])];
+      assert.equal(
+        all.map(({ grad }) => grad),
+        [null, null, null, null, null],
+      );
+      const loss = between.sum();
+      const expected = [[3, 4], [1, 2], [1, 1], null, [1, 2]];
+      for (const _ of [1, 2]) {
+        loss.backward();
+        assert.equal(
+          all.map(({ grad }) => grad && [...grad]),
+          expected,
+        );
+        for (const reached of all) reached.zeroGrad();
+        assert.equal(
+          all.map(({ grad }) => grad),
+          [null, null, null, null, null],
+        );
+      }
+      const alone = tensor(3, { requiresGrad: true });
+      alone.backward();
+      assert.equal([...(alone.grad ?? [])], [1]);
+      // Reached, though nothing comes: zeros are a gradient.
+      x!.mul(0).sum().backward();
+      assert.equal([...(x!.grad ?? [])], [0, 0]);
+    });
+    kept.dispose();
+  },
+);
+
 test.run();

@@ -262,6 +262,13 @@ test("rows that do not fit into a cache are refused by shape, a cache that is no
       const rows = zeros([2, 1, 2, 3]);
       assert.throws(() => writeCache(trained, rows, 0), isA(UsageError));
       assert.throws(() => writeCache(zeros([2, 5, 2, 3]), rows, 0), isA(UsageError));
+      const learning = zeros([2, 1, 2, 3], { requiresGrad: true });
+      assert.throws(() => writeCache(cache, learning.mul(2), 0), /noGrad/);
+      writeCache(
+        cache,
+        noGrad(() => learning.mul(2)),
+        0,
+      );
     });
     for (const t of [cache, ids, trained]) t.dispose();
   });

@@ -43,7 +43,7 @@ export function differentiate<Name extends string>(
       }
       const y = op(given);
       const weights = tensor(Float32Array.from(dy), { shape: y.shape });
-      if (y.requiresGrad && y.size > 0) y.mul(weights).sum().backward();
+      if (y.requiresGrad) y.mul(weights).sum().backward();
       const gradients = {} as Record<Name, Float32Array | null>;
       for (const name of names)
         gradients[name] = leaves[name].requiresGrad ? leaves[name].grad : null;

@@ -217,4 +217,20 @@ test("top-k and top-p leave the fewest likeliest tokens that do, and drawn ones 
   });
 });
 
+test("logits that are NaN, or infinite at the top, are an error and no token", () => {
+  engine.run(() => {
+    const { NaN: none, POSITIVE_INFINITY: most, NEGATIVE_INFINITY: least } = Number;
+    for (const temperature of [0, 0.8]) {
+      const options = checkSampling({ temperature });
+      for (const wrong of [[none, 1], [1, none], [2, most], [least, least], []]) {
+        assert.throws(
+          () => sample(Float32Array.from(wrong), options, new Generator(1)),
+          (error: unknown) => error instanceof LowrankError && /NaN/.test(error.message),
+        );
+      }
+      assert.is(sample(Float32Array.of(least, 1), options, new Generator(1)), 1);
+    }
+  });
+});
+
 test.run();

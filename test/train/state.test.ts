@@ -4,12 +4,17 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { LoraOptions } from "../../src/adapters/config.ts";
+import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
 import { FormatError, type LowrankError, UsageError } from "../../src/core/error.ts";
+import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.ts";
 import { crc32 } from "../../src/train/checksum.ts";
 import type { StepReport } from "../../src/train/progress.ts";
+import { Trainer } from "../../src/train/trainer.ts";
 import { engines } from "../support/engines.ts";
-import { lines, makeRun, type Run, type RunOptions } from "./run.ts";
+import { drawAdapter, llamaStyle, smallModel } from "../support/models.ts";
+import { letters, lines, makeRun, type Run, type RunOptions } from "./run.ts";
 
 const all = await engines();
 
@@ -151,7 +156,6 @@ test("another run's state is refused, and nothing changes", () => {
     steps(run, 2);
     const others: readonly (readonly [RunOptions, RegExp])[] = [
       [{ seed: 9 }, /seed/],
-      [{ lr: 1e-3 }, /lr/],
       [{ steps: 9 }, /steps/],
       [{ gradientAccumulation: 1 }, /gradientAccumulation/],
       [{ batchSize: 3 }, /batchSize/],
@@ -167,7 +171,7 @@ test("another run's state is refused, and nothing changes", () => {
         },
         /firstBatch/,
       ],
-      [{ r: 3 }, /settings/],
+      [{ r: 3 }, /adapters are/],
       [{ loraAlpha: 16 }, /loraAlpha/],
       [{ loraDropout: 0.1 }, /loraDropout/],
       [{ targets: ["q_proj"] }, /q_proj|v_proj/],
@@ -181,6 +185,87 @@ test("another run's state is refused, and nothing changes", () => {
       refuses(run, bytes, UsageError, message);
     }
     run.end();
+  });
+});
+
+test("a state of another base, or beside another merged adapter, is refused, and nothing changes", () => {
+  engine.run(() => {
+    const run = makeRun(options);
+    steps(run, 2);
+    const change = (change: (model: Run["model"]) => void): Uint8Array => {
+      const other = makeRun(options);
+      change(other.model);
+      steps(other, 1);
+      const bytes = other.trainer.state();
+      other.end();
+      return bytes;
+    };
+    // The smallest step of one number, in a matrix that lies as panels and in a vector.
+    for (const name of ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"]) {
+      const bytes = change((model) => {
+        const parameter = new Map(model.namedParameters()).get(name)!;
+        const values = parameter.toArray();
+        new Uint32Array(values.buffer)[7]! ^= 1;
+        parameter.set(values);
+      });
+      refuses(
+        run,
+        bytes,
+        UsageError,
+        /frozen weights .* are \d+, but here \d+\. Use the same model/,
+      );
+    }
+    const merged = change((model) => {
+      injectLora(model, { r: 1 }, { adapterName: "other" }).merge();
+      setActiveAdapters(model, ["default", "other"]);
+    });
+    refuses(run, merged, UsageError, /merged adapters are \["other"\], but here \[\]/);
+    run.trainer.loadState(change(() => {}));
+    run.end();
+  });
+});
+
+test("ranks by pattern are not taken for alphas by pattern", () => {
+  engine.run(() => {
+    const make = (patterns: LoraOptions): Trainer => {
+      const model = smallModel(llamaStyle);
+      injectLora(model, { r: 4, loraAlpha: 4, targetModules: ["q_proj", "v_proj"], ...patterns });
+      const data = jsonlDataset(letters, lines(20, 1), { batchSize: 2, blockSize: 16, seed: 1 });
+      return new Trainer(model, data, { steps: 2 });
+    };
+    const byRank = make({ rankPattern: { q_proj: 4 } });
+    const byAlpha = make({ alphaPattern: { q_proj: 4 } });
+    assert.throws(() => byRank.loadState(byAlpha.state()), /adapters are .*alphaPattern/);
+  });
+});
+
+test("an adapter that takes no part does not keep a state from being taken up, whatever it holds", () => {
+  engine.run(() => {
+    const run = makeRun(options);
+    steps(run, 1);
+    const state = run.trainer.state();
+    const idle = injectLora(run.model, { r: 2 }, { adapterName: "idle" });
+    setActiveAdapters(run.model, "default");
+    const other = new Trainer(run.model, run.data, run.trainer.options);
+    other.loadState(state);
+    assert.equal(other.state(), state);
+    drawAdapter(idle);
+    const third = new Trainer(run.model, run.data, run.trainer.options);
+    third.loadState(state);
+    for (const trainer of [other, third]) trainer.dispose();
+    run.end();
+  });
+});
+
+test("a state goes on with another learning rate", () => {
+  engine.run(() => {
+    const run = makeRun(options);
+    steps(run, 3);
+    const lower = makeRun({ ...options, lr: 1e-4 });
+    lower.trainer.loadState(run.trainer.state());
+    assert.is(lower.trainer.step, 3);
+    assert.ok(lower.trainer.trainStep().lr <= 1e-4);
+    for (const one of [run, lower]) one.end();
   });
 });
 

@@ -2,10 +2,13 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { injectLora } from "../../src/adapters/inject.ts";
 import { LoraLayer } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { readSafetensors, toFloat32 } from "../../src/io/safetensors.ts";
+import { arange } from "../../src/tensor/create.ts";
+import { scope } from "../../src/tensor/scope.ts";
 import { bitsPerByte, evaluate, trainedTokens } from "../../src/train/evaluate.ts";
 import type { TrainerOptions } from "../../src/train/progress.ts";
 import { Trainer } from "../../src/train/trainer.ts";
@@ -198,6 +201,52 @@ test("settings that make no sense, and models in which nothing trains, are refus
     }
     model.setRequiresGrad(false);
     assert.throws(() => new Trainer(model, data, { steps: 3 }), /Nothing trains/);
+  });
+});
+
+test("an option that is undefined has its default", () => {
+  withRun({}, ({ model, data }) => {
+    const names = ["lr", "schedule", "warmupSteps", "weightDecay", "betas"] as const;
+    const more = ["gradientAccumulation", "maxGradNorm", "seed"] as const;
+    const undefinedOnes = Object.fromEntries([...names, ...more].map((name) => [name, undefined]));
+    const trainers = [{}, undefinedOnes].map(
+      (given) => new Trainer(model, data, { steps: 40, ...given }),
+    );
+    assert.equal(trainers[1]!.options, trainers[0]!.options);
+    for (const trainer of trainers) trainer.dispose();
+    // As for the numbers of a range, which are whole unless another type is asked for.
+    const untyped = { dtype: undefined } as unknown as { readonly dtype: "int32" };
+    assert.is(
+      scope(() => arange(0, 2, untyped).dtype),
+      "int32",
+    );
+  });
+});
+
+test("a trainer whose adapter is not active any more refuses to step, and goes on when it is again", () => {
+  withRun({}, ({ model, trainer }) => {
+    trainer.trainStep();
+    const adapter = adaptersOf(model).adapters.get("default")!;
+    const state = trainer.state();
+    const other = injectLora(model, { r: 2 }, { adapterName: "other" });
+    const refused = (): void => {
+      assert.throws(
+        () => trainer.trainStep(),
+        (error: unknown) => error instanceof UsageError && /inactive or merged/.test(error.message),
+      );
+      for (const parameter of other.parameters()) assert.is(parameter.grad, null);
+    };
+    refused();
+    adapter.merge();
+    refused();
+    adapter.unmerge();
+    adapter.activate();
+    assert.equal(trainer.state(), state);
+    const [a, b] = [trainer.trainStep(), engine.run(() => makeRun({}))];
+    b.trainer.loadState(state);
+    assert.equal(b.trainer.trainStep(), a);
+    assert.equal(b.trainer.state(), trainer.state());
+    b.end();
   });
 });
 
