@@ -114,7 +114,7 @@ test("the second form of a weight [N, K] takes 4·N·K bytes, K in whole panels 
 });
 
 test("merging and unmerging keep the form and the bits, and give memory back", async () => {
-  await engine.run(async () => {
+  const { model, adapter, files } = engine.run(() => {
     const model = smallModel(llamaStyle);
     const options = { r: 3, targetModules: "all-linear", prepack: "both" } as const;
     const adapter = injectLora(model, options);
@@ -142,19 +142,20 @@ test("merging and unmerging keep the form and the bits, and give memory back", a
     model.pack({ prepack: "both" });
     adapter.unmerge();
     assert.equal(logitsOf(model, batch), before);
-    // Others on the same base leave it as it is, unless they ask.
-    const other = await loadAdapter(model, files, { adapterName: "other" });
-    assert.equal(forms(model), ["both"]);
-    engine.run(() => {
-      injectLora(model, { r: 2, prepack: "forward" }, { adapterName: "third" }).remove();
-      assert.equal(forms(model), ["forward"]);
-      other.remove();
-      adapter.remove();
-      assert.not.ok(linears(model).some((layer) => layer instanceof AdaptedLinear));
-      injectLora(model, { r: 2 }).remove();
-      assert.equal(forms(model), ["forward"]);
-      model.dispose();
-    });
+    return { model, adapter, files };
+  });
+  // Others on the same base leave it as it is, unless they ask.
+  const other = await loadAdapter(model, files, { adapterName: "other" });
+  assert.equal(forms(model), ["both"]);
+  engine.run(() => {
+    injectLora(model, { r: 2, prepack: "forward" }, { adapterName: "third" }).remove();
+    assert.equal(forms(model), ["forward"]);
+    other.remove();
+    adapter.remove();
+    assert.not.ok(linears(model).some((layer) => layer instanceof AdaptedLinear));
+    injectLora(model, { r: 2 }).remove();
+    assert.equal(forms(model), ["forward"]);
+    model.dispose();
   });
 });
 
