@@ -35,7 +35,6 @@ export {
   adamw,
   allocateMoment,
   clipGradients,
-  optimizerListBytes,
   releaseMoment,
   sgd,
 } from "./optim";

@@ -56,11 +56,6 @@ const SLOT_BYTES: usize = 32;
 /** Elements below which one thread updates alone: about 4 µs. The norm and scaling are four times as fast. */
 const WORTH_THREADS: i32 = 4096;
 
-/** Bytes of a list of `count` slots. */
-export function optimizerListBytes(count: i32): usize {
-  return LIST_BYTES + <usize>count * SLOT_BYTES;
-}
-
 function slot(list: usize, i: i32): Slot {
   return changetype<Slot>(list + LIST_BYTES + <usize>i * SLOT_BYTES);
 }

@@ -334,9 +334,9 @@ export function backward(at: usize): bool {
     }
     for (let i = 0; i < t.sources; i++) {
       const root = tensor(source(t, i).root);
-      if (done) root.flags |= Flag.Reached;
-      else if (root.flags & Flag.New) freeGradient(root);
+      if (!done && root.flags & Flag.New) freeGradient(root);
       root.flags &= ~(Flag.Fresh | Flag.New);
+      if (done) root.flags |= Flag.Reached;
     }
     t.grad = 0;
   }

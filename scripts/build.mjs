@@ -5,7 +5,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "n
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { pruneOutputs } from "./declarations.mjs";
+import { joinDeclarations } from "./declarations.mjs";
+import { pruneOutputs } from "./outputs.mjs";
 import { makePatch } from "./patch.mjs";
 import { toPrintable } from "./printable.mjs";
 
@@ -45,11 +46,13 @@ for (const [name, bytes] of [
 // JavaScript without comments, which are a quarter of it, then the declarations with theirs.
 run("typescript", "bin/tsc", "-p", "tsconfig.json", "--removeComments");
 run("typescript", "bin/tsc", "-p", "tsconfig.json", "--emitDeclarationOnly");
+const declarations = join(root, "dist/src/index.d.ts");
+writeFileSync(declarations, joinDeclarations(declarations));
 pruneOutputs(root);
 // For hosts where an import of the binary gives a module: `import core from "lowrank/core.wasm"`.
 write(
   join(root, "dist/core.wasm.d.ts"),
-  `export type {} from "./src/core/globals.ts";\ndeclare const core: WebAssembly.Module;\nexport default core;\n`,
+  `export type {} from "./src/index.ts";\ndeclare const core: WebAssembly.Module;\nexport default core;\n`,
 );
 const command = join(root, "dist/src/cli/main.js");
 if (existsSync(command)) chmodSync(command, 0o755);

@@ -61,6 +61,11 @@ async function train(
   const end = await trainLoop(run.trainer, {
     directory,
     checkpointEvery: values.checkpointEvery,
+    evalEvery: values.evalEvery,
+    onEvaluate: (step) => {
+      const evaluation = heldOut(run);
+      if (evaluation !== null) show({ event: "evaluation", when: "during", step, ...evaluation });
+    },
     onStep: (report, pace) => show({ event: "step", ...report, steps: values.steps, ...pace }),
     onCheckpoint: ({ step, path }) => show({ event: "checkpoint", step, path }),
   });

@@ -50,6 +50,13 @@ interface Resumed {
   readonly lossBefore: number | null;
 }
 
+interface Evaluated extends EvaluationSummary {
+  readonly event: "evaluation";
+  readonly when: "before" | "during" | "after";
+  /** Steps done, of one during the run. */
+  readonly step?: number;
+}
+
 interface Step extends StepReport {
   readonly event: "step";
   readonly steps: number;
@@ -95,7 +102,7 @@ export type TrainEvent =
   | Interrupted
   | Done
   | { readonly event: "warning"; readonly message: string }
-  | ({ readonly event: "evaluation"; readonly when: "before" | "after" } & EvaluationSummary)
+  | Evaluated
   | {
       readonly event: "sample";
       readonly when: "before" | "after";

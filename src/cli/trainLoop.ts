@@ -23,6 +23,9 @@ export interface LoopOptions {
   readonly directory: RunDirectory;
   /** Steps from one checkpoint to the next. */
   readonly checkpointEvery: number;
+  /** Steps from one evaluation to the next; 0 for none. */
+  readonly evalEvery: number;
+  readonly onEvaluate: (step: number) => void;
   readonly onStep: (report: StepReport, pace: Pace) => void;
   readonly onCheckpoint: (checkpoint: Checkpoint) => void;
 }
@@ -76,7 +79,7 @@ class StopWish {
  * @throws DivergedError when a loss is not finite
  */
 export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise<LoopEnd> {
-  const { directory, checkpointEvery, onStep, onCheckpoint } = options;
+  const { directory, checkpointEvery, evalEvery, onEvaluate, onStep, onCheckpoint } = options;
   const { steps } = trainer.options;
   const first = trainer.step;
   const wish = new StopWish();
@@ -99,6 +102,8 @@ export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise
       const secondsLeft = (seconds / (trainer.step - first)) * (steps - trainer.step);
       onStep(report, { tokensPerSecond, secondsLeft });
       if (trainer.step % checkpointEvery === 0) save();
+      if (evalEvery > 0 && trainer.step % evalEvery === 0 && !trainer.done)
+        onEvaluate(trainer.step);
       await nextTurn();
     }
     const last = saved as Checkpoint | null;

@@ -47,6 +47,7 @@ export interface TrainValues extends RunValues {
   readonly out: string;
   readonly resume: boolean;
   readonly checkpointEvery: number;
+  readonly evalEvery: number;
   readonly samplePrompt: string | undefined;
   readonly maxNewTokens: number;
   readonly threads: number | undefined;
@@ -105,6 +106,7 @@ export const trainOptions: OptionsFor<TrainValues> = {
     "go on with the run in --out from its newest checkpoint; its options are remembered, and only --lr may be another",
   ),
   checkpointEvery: count(CHECKPOINT_EVERY, { least: 1 }, "steps from one checkpoint to the next"),
+  evalEvery: count(0, { shown: "before and after" }, "steps from one held-out loss to the next"),
   samplePrompt: text(
     "TEXT",
     "beginning of the samples before and after (default a few words of the text)",

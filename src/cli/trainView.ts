@@ -77,6 +77,11 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
       say("From", `${checkpoint}, ${plural(step, "step")} done`);
     },
     evaluation(event) {
+      if (event.when === "during") {
+        bar.end();
+        say(`Step ${event.step}`, `held out: ${evaluationText(event)}`);
+        return;
+      }
       heading(event.when === "before" ? "Before" : "After");
       if (event.when === "before") before = event.loss;
       say("Held out", evaluationText(event));

@@ -65,7 +65,6 @@ export interface Exports {
   adamw(list: number): void;
   sgd(list: number): void;
   clipGradients(list: number, maxNorm: number): number;
-  optimizerListBytes(count: number): number;
   allocateMoment(elements: number): number;
   releaseMoment(address: number, elements: number): void;
   // double precision

@@ -151,25 +151,35 @@ export class Module {
    */
   freeze(options: PackOptions = {}): this {
     expectPrepack(options);
-    const loose = [...this.parameters()].filter(({ packed }) => !packed);
-    const trained = new Set(this.trainableParameters());
+    const trained = [...this.trainableParameters()];
     this.setRequiresGrad(false);
     try {
       this.pack(options);
     } catch (error) {
-      for (const parameter of loose) {
-        parameter.unpack();
-        parameter.requiresGrad = trained.has(parameter);
-      }
+      for (const parameter of trained) parameter.requiresGrad = true;
       throw error;
     }
     return this;
   }
 
-  /** Packs the weights of linear layers, here and below, that do not train. */
+  /**
+   * Packs the weights of linear layers, here and below, that do not train.
+   * @throws MemoryError; then all are as before.
+   */
   pack(options: PackOptions = {}): void {
     expectPrepack(options);
-    for (const child of this.#children.values()) child.pack(options);
+    const before = [...this.parameters()].map(
+      (parameter) => [parameter, parameter.prepack] as const,
+    );
+    try {
+      for (const child of this.#children.values()) child.pack(options);
+    } catch (error) {
+      for (const [parameter, prepack] of before) {
+        if (prepack === null) parameter.unpack();
+        else parameter.pack({ prepack });
+      }
+      throw error;
+    }
   }
 
   /** A copy of all parameters by name. */

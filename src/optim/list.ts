@@ -50,7 +50,7 @@ export class ParameterList {
 
   constructor(engine: Engine, tensors: readonly Tensor[]) {
     this.#engine = engine;
-    const bytes = engine.wasm.optimizerListBytes(tensors.length);
+    const bytes = 4 * (HEAD_WORDS + tensors.length * SLOT_WORDS);
     this.#address = engine.wasm.allocate(bytes) >>> 0;
     if (this.#address === 0) engine.outOfMemory("an optimizer's list of parameters");
     const i32 = engine.i32;

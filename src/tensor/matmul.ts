@@ -13,7 +13,7 @@ function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
   );
 }
 
-/** A vector on either side becomes a matrix, and its axis goes again. */
+/** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
 function throughMatrices(a: Tensor, b: Tensor): Tensor {
   return composed(a, () => {
     const left = a.rank === 1 ? a.reshape([1, a.size]) : a;

@@ -147,14 +147,16 @@ test("merging and unmerging keep the form and the bits, and give memory back", a
   // Others on the same base leave it as it is, unless they ask.
   const other = await loadAdapter(model, files, { adapterName: "other" });
   assert.equal(forms(model), ["both"]);
-  injectLora(model, { r: 2, prepack: "forward" }, { adapterName: "third" }).remove();
-  assert.equal(forms(model), ["forward"]);
-  other.remove();
-  adapter.remove();
-  assert.not.ok(linears(model).some((layer) => layer instanceof AdaptedLinear));
-  injectLora(model, { r: 2 }).remove();
-  assert.equal(forms(model), ["forward"]);
-  model.dispose();
+  engine.run(() => {
+    injectLora(model, { r: 2, prepack: "forward" }, { adapterName: "third" }).remove();
+    assert.equal(forms(model), ["forward"]);
+    other.remove();
+    adapter.remove();
+    assert.not.ok(linears(model).some((layer) => layer instanceof AdaptedLinear));
+    injectLora(model, { r: 2 }).remove();
+    assert.equal(forms(model), ["forward"]);
+    model.dispose();
+  });
 });
 
 test("a prepack that is none is refused everywhere, and nothing changes", () => {

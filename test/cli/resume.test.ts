@@ -62,6 +62,19 @@ test("a run that nothing stops ends with its own result", async () => {
   assert.is(uninterrupted["adapterSha256"], adapterOf("whole"));
 });
 
+test("evaluations on the way are reported and change no bit", async () => {
+  const result = await start("watched", ["--eval-every", "11"]);
+  assert.is(result.code, 0, result.stderr);
+  const evaluations = eventsOf(result).filter(({ event }) => event === "evaluation");
+  const steps = Array.from({ length: Math.ceil(STEPS / 11) - 1 }, (_, i) => 11 * (i + 1));
+  assert.equal(
+    evaluations.map(({ when, step }) => step ?? when),
+    ["before", ...steps, "after"],
+  );
+  assert.is(new Set(evaluations.map(({ loss }) => loss)).size, evaluations.length);
+  assert.is(lastEvent(result)["adapterSha256"], uninterrupted["adapterSha256"]);
+});
+
 test("Ctrl-C ends with exit code 130, a state and the command that goes on; resumed, the run gives the same bits", async () => {
   const interrupt = { step: 20, signal: "SIGINT" } as const;
   const stopped = await start("stopped", [], { interrupt });

@@ -57,24 +57,25 @@ for (const [style, config] of styles) {
     // Weights of whole panels, as others keep the room of their last one once they have been packed.
     const whole = { ...small, vocabSize: 64, kvHeads: 4 };
     const model = engine.run(() => smallModel(whole));
-    const values = () =>
-      [...model.namedParameters()].map(([name, parameter]) => [
-        ...[name, parameter.packed, parameter.requiresGrad],
-        ...parameter.toArray(),
-      ]);
-    const same = (): unknown => [
+    const same = () => [
       [...model.namedModules()].map(([path, module]) => `${path} ${module.constructor.name}`),
       [...adaptersOf(model).adapters.keys()],
       adaptersOf(model).active,
+      [...model.namedParameters()].map(([name, parameter]) => [
+        ...[name, parameter.prepack, parameter.requiresGrad],
+        ...parameter.toArray(),
+      ]),
     ];
-    const inject = () => injectLora(model, { r: 4, targetModules: "all-linear" });
-    const { failures, result } = failsCleanly(engine, inject, {
-      step: 192,
-      same: () => [same(), values()],
+    // The first one freezes and packs the model, the second one packs it once more.
+    const adapters = (["forward", "both"] as const).map((prepack) => {
+      const options = { r: 4, targetModules: "all-linear", prepack };
+      const inject = () => injectLora(model, options, { adapterName: prepack });
+      const { failures, result } = failsCleanly(engine, inject, { step: 576, same });
+      assert.ok(failures > 1, `${failures}`);
+      assert.ok([...model.parameters()].some((parameter) => parameter.prepack === prepack));
+      return result;
     });
-    assert.ok(failures > 1, `${failures}`);
-    assert.ok([...model.parameters()].some(({ packed }) => packed));
-    result.remove();
+    for (const adapter of adapters) adapter.remove();
     model.dispose();
   });
 }
