@@ -14,8 +14,19 @@ export function append(at: usize): void {
   s.tail = at;
 }
 
-/** Notes that `op` was done on the record or list at `target`, with attributes i0 to i2, if a program is being captured. */
-export function note(op: Op, target: usize, i0: i32 = 0, i1: i32 = 0, i2: i32 = 0): void {
+/**
+ * Notes that `op` was done on s0 (and s1), with attributes i0 to i2, if a program is being captured. The first `sources`
+ * of s0 and s1 are tensors; what else s0 may be is an optimizer's list.
+ */
+export function note(
+  op: Op,
+  sources: i32,
+  s0: usize,
+  s1: usize = 0,
+  i0: i32 = 0,
+  i1: i32 = 0,
+  i2: i32 = 0,
+): void {
   const s = state();
   if (s.recording == 0) return;
   const at = arenaAllocate(offsetof<Tensor>());
@@ -27,7 +38,9 @@ export function note(op: Op, target: usize, i0: i32 = 0, i1: i32 = 0, i2: i32 = 
   const t = tensor(at);
   t.op = op;
   t.root = at;
-  t.s0 = target;
+  t.sources = sources;
+  t.s0 = s0;
+  t.s1 = s1;
   t.i0 = i0;
   t.i1 = i1;
   t.i2 = i2;

@@ -107,7 +107,7 @@ export function unpack(at: usize): void {
 
 /** target = source in rows; both of one shape. */
 export function copyDense(target: usize, source: usize): void {
-  note(Op.CopyDense, target, <i32>source);
+  note(Op.CopyDense, 2, target, source);
   const t = tensor(target);
   const s = tensor(source);
   if (s.flags & Flag.Packed) unpackWeight(t.data, s.data, dim(s, 0), dim(s, 1));

@@ -51,6 +51,7 @@ export const enum Op {
   DropGradient = 65,
   ExpectInside = 66,
   CopyDense = 67,
+  // on an optimizer's list of parameters
   ClipGradients = 68,
   AdamW = 69,
   Sgd = 70,

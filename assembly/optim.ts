@@ -15,7 +15,7 @@ import { allocate, release } from "./memory";
 import { Op } from "./op";
 import { addWork, availableThreads, launch } from "./parallel";
 import { Counter, count } from "./state";
-import { Share, Tensor, tensor } from "./tensor";
+import { Flag, Share, Tensor, tensor } from "./tensor";
 
 // @ts-ignore: decorator
 @unmanaged
@@ -49,10 +49,12 @@ class Slot {
   rootCorrection: f32;
   /** Σ g². */
   squares: f64;
+  /** Has the last update changed the parameter? Without a gradient it does not. */
+  updated: i32;
 }
 
 const LIST_BYTES: usize = 64;
-const SLOT_BYTES: usize = 32;
+const SLOT_BYTES: usize = 40;
 /** Elements below which one thread updates alone: about 4 µs. The norm and scaling are four times as fast. */
 const WORTH_THREADS: i32 = 4096;
 
@@ -63,8 +65,14 @@ function slot(list: usize, i: i32): Slot {
 function run(job: Job, at: usize): void {
   const list = changetype<List>(at);
   let elements = 0;
-  for (let i = 0; i < list.count; i++) elements += tensor(slot(at, i).record).size;
-  const worth = job == Job.AdamW || job == Job.Sgd ? WORTH_THREADS : 4 * WORTH_THREADS;
+  const updates = job == Job.AdamW || job == Job.Sgd;
+  for (let i = 0; i < list.count; i++) {
+    const s = slot(at, i);
+    const t = tensor(s.record);
+    elements += t.size;
+    if (updates) s.updated = i32(t.grad != 0);
+  }
+  const worth = updates ? WORTH_THREADS : 4 * WORTH_THREADS;
   const threads = elements < worth ? 1 : availableThreads();
   if (threads > 1) count(Counter.ParallelJobs, 1);
   launch(job, at, threads);
@@ -89,13 +97,13 @@ export function releaseMoment(at: usize, elements: i32): void {
 
 /** One AdamW step of all parameters in the list. */
 export function adamw(list: usize): void {
-  note(Op.AdamW, list);
+  note(Op.AdamW, 0, list);
   run(Job.AdamW, list);
 }
 
 /** One SGD step of all parameters in the list. */
 export function sgd(list: usize): void {
-  note(Op.Sgd, list);
+  note(Op.Sgd, 0, list);
   run(Job.Sgd, list);
 }
 
@@ -106,7 +114,7 @@ export function sgd(list: usize): void {
  */
 export function clipGradients(at: usize, maxNorm: f64): f64 {
   const bits = reinterpret<i64>(maxNorm);
-  note(Op.ClipGradients, at, <i32>bits, <i32>(bits >> 32));
+  note(Op.ClipGradients, 0, at, 0, <i32>bits, <i32>(bits >> 32));
   const norm = gradientNorm(at);
   const factor = maxNorm / (norm + 1e-6);
   if (maxNorm > 0 && norm <= f64.MAX_VALUE && factor < 1) {
@@ -124,6 +132,13 @@ function gradientNorm(list: usize): f64 {
     if (tensor(s.record).grad != 0) sum += s.squares;
   }
   return sqrt<f64>(sum);
+}
+
+/** Marks the parameters of a list as read by a captured program. */
+export function captureList(at: usize): void {
+  for (let i = 0; i < changetype<List>(at).count; i++) {
+    tensor(slot(at, i).record).flags |= Flag.Captured;
+  }
 }
 
 /** A thread's share of a job on a list. */

@@ -11,11 +11,11 @@ import { copyDense } from "./frozen";
 import { Job } from "./job";
 import { allocate, release, releaseIdleChunks } from "./memory";
 import { Op } from "./op";
-import { adamw, clipGradients, sgd } from "./optim";
+import { adamw, captureList, clipGradients, sgd } from "./optim";
 import { firstOutside } from "./range";
 import { Counter, count, counted, state } from "./state";
 import { backward, closeScope, dropGradient, isView, openScope, run } from "./tape";
-import { Flag, Tensor, tensor } from "./tensor";
+import { Flag, source, Tensor, tensor } from "./tensor";
 
 /** What of the engine's state belongs to a program. While it is in place, the fields hold what it stands in for. */
 // @ts-ignore: decorator
@@ -89,10 +89,8 @@ export function endProgram(at: usize): bool {
   s.recording = 0;
   for (let r = s.tail; r != 0; r = tensor(r).previous) {
     const t = tensor(r);
-    for (let i = 0; i < t.sources; i++) {
-      const from = load<usize>(r + ((<usize>i) << 2), offsetof<Tensor>("s0"));
-      if (tensor(from).flags & Flag.Persistent) tensor(from).flags |= Flag.Captured;
-    }
+    for (let i = 0; i < t.sources; i++) source(t, i).flags |= Flag.Captured;
+    if (t.op >= Op.ClipGradients) captureList(t.s0);
   }
   swap(at);
   return whole;
@@ -142,7 +140,7 @@ function repeat(t: Tensor): End {
     case Op.ExpectInside:
       return firstOutside(t.s0, t.i0, t.i1 != 0, t.i2) < 0 ? End.Done : End.Stopped;
     case Op.CopyDense:
-      copyDense(t.s0, <usize>t.i0);
+      copyDense(t.s0, t.s1);
       return End.Done;
     case Op.ClipGradients:
       clipGradients(t.s0, reinterpret<f64>(((<i64>t.i1) << 32) | <i64>(<u32>t.i0)));
@@ -155,7 +153,6 @@ function repeat(t: Tensor): End {
       return End.Done;
     default:
   }
-  if (t.kept != 0) memory.fill(t.kept, 0, (<usize>t.size) << 2);
   return rerun(changetype<usize>(t)) ? End.Done : End.NoMemory;
 }
 

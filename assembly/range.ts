@@ -9,7 +9,7 @@ import { tensor } from "./tensor";
  * too if `excepts` is set.
  */
 export function firstOutside(at: usize, limit: i32, excepts: bool, except: i32): i32 {
-  note(Op.ExpectInside, at, limit, i32(excepts), except);
+  note(Op.ExpectInside, 1, at, 0, limit, i32(excepts), except);
   const t = tensor(at);
   for (let i = 0; i < t.size; i++) {
     const value = load<i32>(t.data + ((<usize>i) << 2));

@@ -133,7 +133,7 @@ export function dispose(at: usize): void {
 
 /** Frees the gradient buffer of a persistent tensor; that of a scope's is set to zero. */
 export function dropGradient(at: usize): void {
-  note(Op.DropGradient, at);
+  note(Op.DropGradient, 1, at);
   const t = tensor(tensor(at).root);
   t.flags &= ~Flag.Reached;
   if (t.flags & Flag.Persistent) {
@@ -342,6 +342,6 @@ export function backward(at: usize): bool {
   }
   s.spareGradients = 0;
   rewind(mark);
-  note(Op.Backward, at);
+  if (done) note(Op.Backward, 1, at);
   return done;
 }

@@ -18,7 +18,7 @@ export const enum Flag {
   Packed = 4,
   /** The gradient buffer holds nothing yet: the first writer stores, later ones add. Only while backward runs. */
   Fresh = 8,
-  /** A persistent tensor that a captured program reads: the front end notices when it changes or goes. */
+  /** A captured program reads this tensor: the front end notices when a persistent one changes or goes. */
   Captured = 16,
   /** The running backward pass has made this leaf's gradient buffer. */
   New = 32,

@@ -38,6 +38,8 @@ const INITIAL_PAGES = 16;
 /** The scope that a tensor belongs to; tensors of a closed scope are released. */
 export interface Lifetime {
   alive: boolean;
+  /** What to say of its tensors when it is over, if it is not a usual scope. */
+  readonly over?: string;
 }
 
 /** The engine: its memory, its WASM module and its worker threads. `init` makes the default one. */
@@ -147,7 +149,10 @@ export class Engine {
     this.wasm.abandon(0);
     this.shutdown();
     for (const key of Object.keys(functions)) {
+      // There is nothing left to give back.
+      const isRelease = key.startsWith("release") || key === "dispose";
       functions[key] = () => {
+        if (isRelease) return 0;
         throw error;
       };
     }
@@ -184,6 +189,7 @@ export class Engine {
   }
 
   #free(record: number): void {
+    if (this.#broken !== null) return;
     this.noteChange(record);
     this.wasm.dispose(record);
   }

@@ -7,7 +7,7 @@ import type { Engine } from "./engine.ts";
 export interface Around {
   /** Before: writes what the program reads, a learning rate say. */
   readonly before: () => void;
-  /** After, if the program ran to its end. */
+  /** After, also when the program did not run to its end. */
   readonly after: () => void;
 }
 

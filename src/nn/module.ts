@@ -25,18 +25,21 @@ export class Module {
   /** Adds a child under a name. */
   protected addModule<T extends Module>(name: string, child: T): T {
     this.#children.set(name, child);
+    structureChanged();
     return child;
   }
 
   /** Adds a parameter under a name. */
   protected addParameter(name: string, parameter: Tensor): Tensor {
     this.#parameters.set(name, parameter);
+    structureChanged();
     return parameter;
   }
 
   /** Takes a parameter away; it is not disposed of. */
   protected removeParameter(name: string): void {
     this.#parameters.delete(name);
+    structureChanged();
   }
 
   /** The parameter of that name. */

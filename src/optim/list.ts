@@ -1,6 +1,6 @@
 // The list of parameters that the engine's optimizers read (assembly/optim.ts), laid out in its memory:
 //   | count, β1, β2, 1−β1, 1−β2, ε, momentum, nesterov, factor; 64 bytes | slot 0 | slot 1 | ...
-//   slot, 32 bytes: | record, m, v, rate, decay, rootCorrection, squares (float64) |
+//   slot, 40 bytes: | record, m, v, rate, decay, rootCorrection, squares (float64), updated |
 
 import type { Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
@@ -27,7 +27,11 @@ export interface SlotValues {
 }
 
 const HEAD_WORDS = 16;
-const SLOT_WORDS = 8;
+const SLOT_WORDS = 10;
+
+function updatedWord(slot: number): number {
+  return HEAD_WORDS + slot * SLOT_WORDS + 8;
+}
 
 /** Has a backward pass left a gradient for this tensor? Throws ReleasedError when the tensor is gone. */
 export function hasGradient(tensor: Tensor): boolean {
@@ -93,6 +97,18 @@ export class ParameterList {
     f32[at + 3] = values.rate;
     f32[at + 4] = values.decay;
     f32[at + 5] = values.rootCorrection ?? 0;
+  }
+
+  /** Says that no update has been made since. */
+  clearUpdated(): void {
+    const i32 = this.#engine.i32;
+    const base = this.#address >>> 2;
+    for (let slot = 0; slot < (i32[base] ?? 0); slot++) i32[base + updatedWord(slot)] = 0;
+  }
+
+  /** Has the last update changed the parameter? */
+  updated(slot: number): boolean {
+    return this.#engine.i32[(this.#address >>> 2) + updatedWord(slot)] !== 0;
   }
 
   dispose(): void {

@@ -86,13 +86,14 @@ export abstract class Optimizer {
     this.#expectAlive();
     const stepped = this.#entries.map(({ parameter }) => hasGradient(parameter));
     const before = (): void => {
+      this.list.clearUpdated();
       this.#entries.forEach((entry, slot) => {
         if (stepped[slot]) this.#prepare(entry, slot);
       });
     };
     const after = (): void => {
       this.#entries.forEach((entry, slot) => {
-        if (stepped[slot]) entry.step += 1;
+        if (this.list.updated(slot)) entry.step += 1;
       });
     };
     const step = recording();

@@ -136,6 +136,7 @@ export function apply(
   }
   const dtype = attributes.dtype ?? "float32";
   const addresses = sources.map((t) => t.address);
+  if (recording() !== null) for (const source of sources) expectOwn(source);
   const record = start(engine, op, shape, dtype, false);
   const i32 = engine.i32;
   const base = record >>> 2;
@@ -146,6 +147,15 @@ export function apply(
   if (ints !== undefined) i32.set(ints, base + (Field.ints >>> 2));
   if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >>> 2));
   return finish(engine, record, shape, dtype, false);
+}
+
+/** Throws for a result of a captured step in another one, which would not see it go. */
+function expectOwn(source: Tensor): void {
+  if (!source.isResult || source.engine.scopes.some((scope) => source.belongsTo(scope))) return;
+  throw new UsageError(
+    `A captured function uses a tensor of shape [${source.shape}] that another captured step gave. ` +
+      "Copy it with clone() outside of the function.",
+  );
 }
 
 /** A tensor that no op has made; its values are arbitrary until `fill` has written them. */

@@ -11,15 +11,23 @@
 //   for (const batch of data.batches(50)) console.log(step(batch).item());
 //
 // What the function does in TypeScript it does only when it is recorded. It is recorded anew when something it was
-// seen to rest on is not as it was: the length of an array or another value that it read of its arguments, the
-// modules and adapters in use, their training mode, which parameters train, gradients that were left elsewhere.
+// seen to rest on is not as it was: what it read of its arguments (of an array of numbers only the length: numbers
+// are for tensors), the modules and adapters in use, their training mode, which parameters train, gradients that were
+// left elsewhere. Arguments that are neither numbers, strings, booleans nor plain objects and arrays of such are the
+// same as long as they are the same object.
 
 import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
-import { type Around, type Recording, record, structureChanges } from "../core/recording.ts";
+import {
+  type Around,
+  type Recording,
+  record,
+  recording,
+  structureChanges,
+} from "../core/recording.ts";
 import { isNumbers } from "./create.ts";
-import { isPlainObject } from "./scope.ts";
+import { innerScope, isPlainObject, replaced, tensorsIn } from "./scope.ts";
 import type { Values } from "./tensor.ts";
 
 /** A captured step: call it as the function it was made from. */
@@ -41,21 +49,41 @@ function at(value: unknown, path: Path): unknown {
   return path.reduce((found, key) => Reflect.get(Object(found), key), value);
 }
 
+/** The names in an object, as one word to compare. */
+function namesOf(value: unknown): string {
+  return JSON.stringify(Reflect.ownKeys(Object(value)).map(String));
+}
+
 /** Are two things that a function read of its arguments the same to a program? Numbers in arrays may differ. */
 function alike(a: unknown, b: unknown): boolean {
   if (!isNumbers(a) || !isNumbers(b)) return Object.is(a, b);
   return a.constructor === b.constructor && a.length === b.length;
 }
 
+/** What was read of the arguments, and where. */
+interface Read {
+  readonly path: Path;
+  readonly found: unknown;
+  /** Of an array of numbers that is also elsewhere in the arguments: where it was read first. */
+  readonly twin?: Path;
+}
+
 class Program<R> implements Recording {
   readonly engine: Engine;
   readonly result: R;
   readonly #address: number;
-  readonly #lifetime: Lifetime = { alive: true };
+  readonly #lifetime: Lifetime = {
+    alive: true,
+    over: "the captured step that gave it was recorded anew or disposed of; read results before the next call",
+  };
   readonly #gradMode: number;
+  readonly #arguments: number;
   readonly #structure = structureChanges();
-  /** What was read of the arguments, and where. */
-  readonly #reads: { readonly path: Path; readonly found: unknown }[] = [];
+  readonly #reads: Read[] = [];
+  /** Names of objects that were asked for all their names. */
+  readonly #names: { readonly path: Path; readonly names: string }[] = [];
+  /** What stands in for parts of the arguments, and what it stands in for. */
+  readonly #raw = new Map<unknown, unknown>();
   readonly #inputs: { readonly path: Path; readonly address: number }[] = [];
   readonly #probes: { readonly probe: () => unknown; readonly answer: unknown }[] = [];
   readonly #checks: (() => void)[] = [];
@@ -65,15 +93,20 @@ class Program<R> implements Recording {
   constructor(engine: Engine, fn: (...args: readonly unknown[]) => R, args: readonly unknown[]) {
     this.engine = engine;
     this.#gradMode = gradMode(engine);
+    this.#arguments = args.length;
     this.#address = engine.wasm.beginProgram() >>> 0;
     if (this.#address === 0) engine.outOfMemory("a captured step");
     engine.scopes.push(this.#lifetime);
     try {
-      const watched = this.#watch(args, []) as unknown[];
-      this.result = expectSynchronous(
-        record(this, () => fn(...watched)),
-        "capture",
-      );
+      const watched = args.map((arg, i) => this.#watch(arg, [i]));
+      this.result = record(this, () =>
+        innerScope(engine, () => replaced(expectSynchronous(fn(...watched), "capture"), this.#raw)),
+      ) as R;
+      for (const tensor of tensorsIn(this.result)) {
+        if (tensor.belongsTo(this.#lifetime)) {
+          tensor.readOnly = "A captured step's result is not to be written. Copy it with clone().";
+        }
+      }
     } catch (error) {
       this.#end();
       this.dispose();
@@ -93,21 +126,47 @@ class Program<R> implements Recording {
 
   /** The value itself, or for plain objects and arrays a stand-in that notes what is read of it. */
   #watch(value: unknown, path: Path): unknown {
-    if (Array.isArray(value) || isPlainObject(value)) {
-      return new Proxy(value, {
-        get: (target, key) => this.#watch(Reflect.get(target, key), [...path, key]),
-      });
+    if (!Array.isArray(value) && !isPlainObject(value)) {
+      this.#note(value, path);
+      return value;
     }
-    this.#reads.push({ path, found: value });
-    return value;
+    const part = (key: PropertyKey): unknown =>
+      recording() === this
+        ? this.#watch(Reflect.get(value, key), [...path, key])
+        : Reflect.get(value, key);
+    // The target is an empty one, because a proxy may not lie about the parts of a frozen object.
+    const standIn: object = new Proxy(Array.isArray(value) ? [] : {}, {
+      get: (_, key) => part(key),
+      has: (_, key) => {
+        part(key);
+        return Reflect.has(value, key);
+      },
+      ownKeys: () => {
+        if (recording() === this) this.#names.push({ path, names: namesOf(value) });
+        return Reflect.ownKeys(value);
+      },
+      getOwnPropertyDescriptor: (target, key) => {
+        if (!Object.hasOwn(value, key)) return undefined;
+        const configurable = !Object.hasOwn(target, key);
+        return { value: part(key), writable: true, enumerable: configurable, configurable };
+      },
+    });
+    this.#raw.set(standIn, value);
+    return standIn;
+  }
+
+  #note(found: unknown, path: Path): void {
+    const twin = isNumbers(found) ? this.#reads.find((read) => read.found === found) : undefined;
+    this.#reads.push(twin === undefined ? { path, found } : { path, found, twin: twin.path });
   }
 
   input(data: Values, address: number): void {
     const read = this.#reads.find(({ found }) => found === data);
     if (read === undefined) {
       throw new UsageError(
-        `A captured function made a tensor from an array of ${data.length} numbers that is not among its arguments: ` +
-          "replays would not see it change. Give the array as an argument, or make the tensor outside of the function.",
+        `A captured function made a tensor from an array of ${data.length} numbers that is not among its arguments, or in ` +
+          "plain objects and arrays of them: replays would not see it change. Give the array as an argument, or make the " +
+          "tensor outside of the function.",
       );
     }
     this.#inputs.push({ path: read.path, address });
@@ -138,7 +197,12 @@ class Program<R> implements Recording {
       engine === this.engine &&
       structureChanges() === this.#structure &&
       gradMode(engine) === this.#gradMode &&
-      this.#reads.every(({ path, found }) => alike(at(args, path), found)) &&
+      args.length === this.#arguments &&
+      this.#reads.every(({ path, found, twin }) => {
+        const now = at(args, path);
+        return alike(now, found) && (twin === undefined || now === at(args, twin));
+      }) &&
+      this.#names.every(({ path, names }) => namesOf(at(args, path)) === names) &&
       this.#probes.every(({ probe, answer }) => Object.is(probe(), answer))
     );
   }
@@ -152,12 +216,12 @@ class Program<R> implements Recording {
     }
     for (const { before } of this.#around.values()) before();
     const end = engine.wasm.runProgram(this.#address);
+    for (const { after } of this.#around.values()) after();
     if (end === 0) engine.outOfMemory("a captured step");
     if (end === 2) {
       for (const check of this.#checks) check();
       throw new LowrankError("A captured step stopped at an index that is out of range.");
     }
-    for (const { after } of this.#around.values()) after();
     return this.result;
   }
 
@@ -184,12 +248,13 @@ export function capture<A extends readonly unknown[], R>(fn: (...args: A) => R):
   let program: Program<R> | null = null;
   let recordings = 0;
   const dispose = (): void => {
-    program?.dispose();
+    const last = program;
     program = null;
+    last?.dispose();
   };
   const step = (...args: A): R => {
     const engine = current();
-    if (engine.scopes.length > 0) {
+    if (engine.scopes.length > 0 || recording() !== null) {
       throw new UsageError(
         "A captured step was called inside a scope or another step. It brings its own scope: call it outside.",
       );

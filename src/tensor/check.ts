@@ -44,7 +44,10 @@ export function broadcastShape(
 }
 
 /** Throws while a step is captured: what TypeScript does with numbers, a replay would not do. */
-export function expectNotCaptured(tensor: Tensor, what: "read" | "written"): void {
+export function expectNotCaptured(
+  tensor: Tensor,
+  what: "read" | "written" | "frozen or unfrozen",
+): void {
   if (recording() === null) return;
   throw new UsageError(
     `A tensor of shape [${tensor.shape}] was ${what} by a captured function, which would happen in its first run only. ` +

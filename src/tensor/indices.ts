@@ -1,5 +1,6 @@
 // Checks of int32 tensors that name rows: token ids, targets, positions, indices of an axis.
 
+import type { Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
@@ -24,24 +25,33 @@ export interface IndexRule {
  * @throws ShapeError for another dtype, UsageError naming the first wrong index and its value.
  */
 export function expectIndices(indices: Tensor, rule: IndexRule): void {
-  const { op, name, limit, within, except } = rule;
   if (indices.dtype !== "int32") {
     throw new ShapeError(
-      `${op} got ${name} numbers of ${indices.dtype} [${indices.shape}]; expected int32.`,
+      `${rule.op} got ${rule.name} numbers of ${indices.dtype} [${indices.shape}]; expected int32.`,
     );
   }
-  recording()?.check(() => expectIndices(indices, rule));
+  const { engine, address, shape } = indices;
+  const check = (): void => expectInside(engine, address, shape, rule);
+  recording()?.check(check);
+  check();
+}
+
+function expectInside(
+  engine: Engine,
+  address: number,
+  shape: readonly number[],
+  { op, name, limit, within, except }: IndexRule,
+): void {
   const excepts = except === undefined ? 0 : 1;
-  const { engine } = indices;
-  const at = engine.wasm.firstOutside(indices.address, limit, excepts, except ?? 0);
+  const at = engine.wasm.firstOutside(address, limit, excepts, except ?? 0);
   if (at < 0) return;
-  const data = (engine.i32[(indices.address + Field.data) >>> 2] ?? 0) >>> 2;
+  const data = (engine.i32[(address + Field.data) >>> 2] ?? 0) >>> 2;
   const found = engine.i32[data + at];
   const valid = limit === 0 ? "none is valid" : `expected 0 to ${limit - 1}`;
   const whose = within === undefined ? "" : ` for ${within}`;
   const others = except === undefined ? "" : ` (or ${except} to leave a row out)`;
   throw new UsageError(
-    `${op} got the ${name} ${found} at [${coordinates(at, indices.shape)}] of [${indices.shape}]; ` +
+    `${op} got the ${name} ${found} at [${coordinates(at, shape)}] of [${shape}]; ` +
       `${valid}${whose}${others}.`,
   );
 }

@@ -7,11 +7,11 @@
 import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { allOrNothing, leaf } from "./apply.ts";
+import { allOrNothing, detached, leaf } from "./apply.ts";
 import { Tensor, type Values } from "./tensor.ts";
 
 /** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
-function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
+export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
   if (value instanceof Tensor) found.push(value);
   else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
   else if (isPlainObject(value)) for (const item of Object.values(value)) tensorsIn(item, found);
@@ -24,12 +24,13 @@ export function isPlainObject(value: unknown): value is Record<string, unknown> 
   );
 }
 
-function replaceTensors(value: unknown, copies: ReadonlyMap<Tensor, Tensor>): unknown {
-  if (value instanceof Tensor) return copies.get(value) ?? value;
-  if (Array.isArray(value)) return value.map((item) => replaceTensors(item, copies));
+/** A value with other things in the place of some, itself or those in arrays and plain objects of it. */
+export function replaced(value: unknown, others: ReadonlyMap<unknown, unknown>): unknown {
+  if (others.has(value)) return others.get(value);
+  if (Array.isArray(value)) return value.map((item) => replaced(item, others));
   if (!isPlainObject(value)) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => [key, replaceTensors(item, copies)]),
+    Object.entries(value).map(([key, item]) => [key, replaced(item, others)]),
   );
 }
 
@@ -44,9 +45,8 @@ function close(engine: Engine, lifetime: Lifetime): void {
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
 export function scope<T>(fn: () => T): T {
-  // A captured step keeps all its records.
-  if (recording() !== null) return fn();
   const engine = current();
+  if (recording() !== null) return innerScope(engine, () => expectSynchronous(fn(), "scope"));
   if (engine.wasm.openScope() === 0) engine.outOfMemory("a scope");
   const lifetime: Lifetime = { alive: true };
   engine.scopes.push(lifetime);
@@ -71,8 +71,30 @@ export function scope<T>(fn: () => T): T {
         leaf(shape, (out) => out.set(values), { dtype }, engine),
       );
     }
-    return replaceTensors(result, copies) as T;
+    return replaced(result, copies) as T;
   });
+}
+
+/**
+ * A scope in a captured step, which keeps its records: tensors that leave it are cut off from their history, as copies
+ * would be, and all others are gone.
+ */
+export function innerScope<T>(engine: Engine, fn: () => T): T {
+  const lifetime: Lifetime = { alive: true };
+  engine.scopes.push(lifetime);
+  let result: T;
+  try {
+    result = fn();
+  } catch (error) {
+    lifetime.alive = false;
+    throw error;
+  } finally {
+    engine.leaveScope();
+  }
+  const left = tensorsIn(result).filter((tensor) => tensor.belongsTo(lifetime));
+  const cut = new Map(left.map((tensor) => [tensor, detached(tensor)]));
+  lifetime.alive = false;
+  return cut.size === 0 ? result : (replaced(result, cut) as T);
 }
 
 // Runs a function that is made of several ops in the engine of its owner: outside of scopes, where each op's result

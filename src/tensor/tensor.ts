@@ -7,6 +7,7 @@
 import type { Engine, Lifetime } from "../core/engine.ts";
 import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
 import { expectDifferentiable, expectNotCaptured } from "./check.ts";
@@ -53,6 +54,10 @@ export class Tensor {
   /** Address of the tensor's record; throws ReleasedError once the tensor is gone. */
   get address(): number {
     if (!this.#lifetime.alive) {
+      const { over } = this.#lifetime;
+      if (over !== undefined) {
+        throw new ReleasedError(`A tensor of shape [${this.shape}] was used after ${over}.`);
+      }
       throw new ReleasedError(
         `A tensor of shape [${this.shape}] was used after ${
           this.#persistent ? "its dispose()" : "the scope that made it had closed"
@@ -91,18 +96,29 @@ export class Tensor {
     return this.#field(Field.turned) === 0 ? "forward" : "both";
   }
 
+  /** True for what a captured step gave. */
+  get isResult(): boolean {
+    return this.#lifetime.over !== undefined;
+  }
+
   /** Does it live and die with that scope? */
   belongsTo(scope: Lifetime): boolean {
     return this.#lifetime === scope;
   }
 
   get requiresGrad(): boolean {
+    if (this.#persistent && recording() !== null) {
+      // A captured step may go another way for it.
+      const flags = (this.address + Field.flags) >>> 2;
+      this.engine.i32[flags]! |= Flag.Captured;
+    }
     return this.#hasFlag(Flag.RequiresGrad);
   }
 
   /** Only for leaves: tensors that no op has made. */
   set requiresGrad(value: boolean) {
     if (value === this.requiresGrad) return;
+    expectNotCaptured(this, "frozen or unfrozen");
     if (!this.#persistent) {
       throw new UsageError(
         "requiresGrad can be set on persistent tensors only. Make the tensor outside of scopes, or with { requiresGrad: true }.",

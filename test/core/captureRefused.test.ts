@@ -13,6 +13,13 @@ import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { engine, inEngine } from "../support/inEngine.ts";
 
+class Holder {
+  readonly x: Float32Array;
+  constructor(x: Float32Array) {
+    this.x = x;
+  }
+}
+
 const refusals: readonly (readonly [string, (x: Float32Array, w: Tensor) => unknown, RegExp])[] = [
   ["reading a tensor", (_, w) => w.mul(2).item(), /was read by a captured function/],
   ["reading all of a tensor", (_, w) => w.toArray(), /was read by a captured function/],
@@ -22,6 +29,17 @@ const refusals: readonly (readonly [string, (x: Float32Array, w: Tensor) => unkn
     "an array that is no argument",
     (x) => tensor(x.map((value) => value + 1)),
     /2 numbers that is not among its arguments/,
+  ],
+  ["freezing a tensor", (_, w) => (w.requiresGrad = true), /was frozen or unfrozen by a captured/],
+  [
+    "zeroing the gradient of a tensor made inside",
+    (x) => tensor(x, { requiresGrad: true }).zeroGrad(),
+    /was written by a captured function/,
+  ],
+  [
+    "an array in an object of a class",
+    (x) => tensor(new Holder(x.map(Math.abs)).x),
+    /plain objects/,
   ],
   ["seeding", () => manualSeed(1), /cannot seed/],
   ["a promise", async () => {}, /returned a promise/],
@@ -59,6 +77,44 @@ for (const [what, fn, message] of refusals) {
 inEngine("a step within a scope is refused", () => {
   const step = capture(() => ones([1]));
   assert.throws(() => scope(() => step()), /inside a scope/);
+});
+
+inEngine(
+  "a result can be neither written nor differentiated, nor used by another captured step",
+  () => {
+    const w = tensor([2], { requiresGrad: true, persistent: true });
+    const step = capture((x: Float32Array) => ({ y: w.mul(tensor(x)), one: ones([1]) }));
+    const { y, one } = step(Float32Array.of(3));
+    assert.throws(() => one.set([100]), /result is not to be written/);
+    assert.throws(() => scope(() => y.sum().backward()), /nothing to differentiate/);
+    scope(() => y.mul(w).sum().backward());
+    assert.equal(w.grad, Float32Array.of(6));
+    const other = capture(() => y.mul(2));
+    assert.throws(() => other(), /that another captured step gave/);
+    const copy = y.clone();
+    const third = capture(() => copy.mul(2));
+    assert.is(third().item(), 12);
+    for (const made of [step, third, copy, w]) made.dispose();
+  },
+);
+
+test("a step of another engine inside a step is refused, and recording goes on", async () => {
+  const other = await Engine.create({ threads: 1 });
+  const inner = capture((x: Float32Array) => tensor(x));
+  const outer = capture((x: Float32Array, y: Float32Array) => {
+    const a = tensor(x);
+    assert.throws(
+      () => other.run(() => inner(Float32Array.of(1))),
+      /inside a scope or another step/,
+    );
+    return a.add(tensor(y));
+  });
+  for (const i of [1, 2, 3]) {
+    const sum = engine.run(() => outer(Float32Array.of(i), Float32Array.of(10 * i)).item());
+    assert.is(sum, 11 * i);
+  }
+  assert.is(outer.recordings, 1);
+  outer.dispose();
 });
 
 inEngine("an optimizer is stepped once", () => {
