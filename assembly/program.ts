@@ -27,6 +27,8 @@ class Program {
   mark: usize;
   tail: usize;
   depth: i32;
+  /** Dropouts of one run: what is drawn after it goes on from there. */
+  dropouts: u32;
   bytes: f64;
 }
 
@@ -86,6 +88,7 @@ export function beginProgram(): usize {
 export function endProgram(at: usize): bool {
   const s = state();
   const whole = s.recording == 1;
+  changetype<Program>(at).dropouts = s.dropoutOrdinal;
   s.recording = 0;
   for (let r = s.tail; r != 0; r = tensor(r).previous) {
     const t = tensor(r);
@@ -109,6 +112,7 @@ export function releaseProgram(at: usize): void {
 export function runProgram(at: usize): i32 {
   swap(at);
   state().stepCounter += 1;
+  state().dropoutOrdinal = changetype<Program>(at).dropouts;
   const end = replay();
   swap(at);
   return end;

@@ -137,6 +137,7 @@ class Program<R> implements Recording {
     // The target is an empty one, because a proxy may not lie about the parts of a frozen object.
     const standIn: object = new Proxy(Array.isArray(value) ? [] : {}, {
       get: (_, key) => part(key),
+      set: (_, key, next) => Reflect.set(value, key, next),
       has: (_, key) => {
         part(key);
         return Reflect.has(value, key);

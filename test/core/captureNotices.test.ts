@@ -2,16 +2,19 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Engine } from "../../src/core/engine.ts";
 import { Module } from "../../src/nn/module.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { clipGradNorm } from "../../src/optim/clip.ts";
 import { SGD } from "../../src/optim/sgd.ts";
 import { capture } from "../../src/tensor/capture.ts";
-import { ones, tensor } from "../../src/tensor/create.ts";
+import { arange, ones, tensor } from "../../src/tensor/create.ts";
+import { dropout } from "../../src/tensor/dropout.ts";
 import { embedding } from "../../src/tensor/embedding.ts";
+import { manualSeed } from "../../src/tensor/random.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import { inEngine } from "../support/inEngine.ts";
+import { engine, inEngine } from "../support/inEngine.ts";
 
 const f32 = (...values: number[]): Float32Array => Float32Array.from(values);
 const parameter = (...values: number[]): Tensor =>
@@ -87,6 +90,43 @@ inEngine("frozen arguments work, and parts of arguments come back as they were g
   assert.is(step.recordings, 1);
   step.dispose();
 });
+
+test("another engine is another program", async () => {
+  const other = await Engine.create({ threads: 1 });
+  const step = capture((x: Float32Array) => tensor(x).mul(2));
+  for (const one of [engine, other, other]) {
+    const y = one.run(() => step(f32(4)));
+    assert.is(y.engine, one);
+    assert.is(y.item(), 8);
+  }
+  assert.is(step.recordings, 2);
+  step.dispose();
+});
+
+inEngine(
+  "dropouts that come after a replay, in a scope or not, are those that come after the step",
+  () => {
+    const run = (captured: boolean): number[][] => {
+      const body = (x: Float32Array): Tensor => dropout(dropout(tensor(x)));
+      const step = capture(body);
+      const x = f32(...Array.from({ length: 32 }, (_, i) => i + 1));
+      manualSeed(5);
+      const seen: number[][] = [];
+      for (let i = 0; i < 3; i++) {
+        seen.push([...(captured ? step(x).toArray() : scope(() => body(x).toArray()))]);
+        const numbers = arange(1, 33, { dtype: "float32" });
+        const after = dropout(numbers);
+        seen.push([...after.toArray()]);
+        after.dispose();
+        numbers.dispose();
+        seen.push([...scope(() => body(x).toArray())]);
+      }
+      step.dispose();
+      return seen;
+    };
+    assert.equal(run(true), run(false));
+  },
+);
 
 inEngine("an array of another type or another count of arguments", () => {
   expectCalls(
