@@ -7,7 +7,6 @@ import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
-import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -109,9 +108,10 @@ export class AdaptedLinear extends Linear {
     this.replaceWeight(weight ?? this.base.weight);
   }
 
-  override pack(options: PackOptions = {}): void {
-    super.pack(options);
-    this.base.pack(options);
+  /** The merged weight and what is kept below it. */
+  protected override *linearWeights(): Generator<Tensor> {
+    yield* super.linearWeights();
+    yield this.base.weight;
   }
 
   override dispose(): void {
