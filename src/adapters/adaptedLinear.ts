@@ -34,10 +34,14 @@ export class AdaptedLinear extends Linear {
     return this.#layers;
   }
 
+  /** Adds an adapter's layer, which takes no part and does not train before `setActive` says so. */
   addLayer(name: string, layer: AdapterLayer): void {
     this.#layers.set(name, layer);
     structureChanged();
-    for (const [key, parameter] of layer.tensors) this.addParameter(inMemory(key, name), parameter);
+    for (const [key, parameter] of layer.tensors) {
+      parameter.requiresGrad = false;
+      this.addParameter(inMemory(key, name), parameter);
+    }
   }
 
   /** Takes an adapter away and frees its tensors; it must not be merged. */
