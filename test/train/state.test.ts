@@ -6,7 +6,6 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { LoraOptions } from "../../src/adapters/config.ts";
 import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
-import { adaptersOf } from "../../src/adapters/set.ts";
 import { FormatError, type LowrankError, UsageError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.ts";
@@ -223,45 +222,6 @@ test("a state of another base, or beside another merged adapter, is refused, and
     refuses(run, merged, UsageError, /merged adapters are \["other"\], but here \[\]/);
     run.trainer.loadState(change(() => {}));
     run.end();
-  });
-});
-
-test("a base that was changed after a state was taken refuses that state", () => {
-  engine.run(() => {
-    for (const name of ["model.layers.0.self_attn.q_proj.weight", "model.norm.weight"]) {
-      const run = makeRun(options);
-      steps(run, 1);
-      const bytes = run.trainer.state();
-      const parameter = new Map(run.model.namedParameters()).get(name)!;
-      const values = parameter.toArray();
-      parameter.set(values.map((value, i) => (i === 3 ? value + 1 : value)));
-      refuses(run, bytes, UsageError, /frozen weights .* are \d+, but here \d+/);
-      parameter.set(values);
-      run.trainer.loadState(bytes);
-      run.end();
-    }
-  });
-});
-
-test("a state tells of an adapter that was merged after an earlier state, and goes on where it is merged too", () => {
-  engine.run(() => {
-    const mergeOther = ({ model }: Run): void => {
-      drawAdapter(injectLora(model, { r: 1 }, { adapterName: "other" }));
-      setActiveAdapters(model, ["default", "other"]);
-      adaptersOf(model).merge(["other"]);
-    };
-    const run = makeRun(options);
-    steps(run, 1);
-    run.trainer.state();
-    mergeOther(run);
-    steps(run, 1);
-    const bytes = run.trainer.state();
-    const elsewhere = makeRun(options);
-    mergeOther(elsewhere);
-    elsewhere.trainer.loadState(bytes);
-    assert.equal(elsewhere.trainer.state(), bytes);
-    assert.equal(steps(elsewhere, 2), steps(run, 2));
-    for (const one of [run, elsewhere]) one.end();
   });
 });
 
