@@ -7,7 +7,6 @@ import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
-import type { PackOptions } from "../tensor/pack.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -35,10 +34,14 @@ export class AdaptedLinear extends Linear {
     return this.#layers;
   }
 
+  /** Adds an adapter's layer, which takes no part and does not train before `setActive` says so. */
   addLayer(name: string, layer: AdapterLayer): void {
     this.#layers.set(name, layer);
     structureChanged();
-    for (const [key, parameter] of layer.tensors) this.addParameter(inMemory(key, name), parameter);
+    for (const [key, parameter] of layer.tensors) {
+      parameter.requiresGrad = false;
+      this.addParameter(inMemory(key, name), parameter);
+    }
   }
 
   /** Takes an adapter away and frees its tensors; it must not be merged. */
@@ -109,9 +112,10 @@ export class AdaptedLinear extends Linear {
     this.replaceWeight(weight ?? this.base.weight);
   }
 
-  override pack(options: PackOptions = {}): void {
-    super.pack(options);
-    this.base.pack(options);
+  /** The merged weight and what is kept below it. */
+  protected override *linearWeights(): Generator<Tensor> {
+    yield* super.linearWeights();
+    yield this.base.weight;
   }
 
   override dispose(): void {

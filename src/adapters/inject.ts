@@ -57,6 +57,17 @@ function makeLayers(
 export function injectLora(
   model: Transformer,
   options: LoraOptions = {},
+  inject: InjectOptions = {},
+): Adapter {
+  const adapter = addLora(model, options, inject);
+  adaptersOf(model).activateBesideMerged(adapter.name);
+  return adapter;
+}
+
+/** As `injectLora`, but the adapter takes no part yet, and others go on as they did. */
+export function addLora(
+  model: Transformer,
+  options: LoraOptions = {},
   { adapterName = "default", seed = 0 }: InjectOptions = {},
 ): Adapter {
   const config = resolveLoraConfig(options);
@@ -91,8 +102,6 @@ export function injectLora(
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
   const adapter = new Adapter(adapterName, model, config, layers, warnings);
   set.add(adapter);
-  // What is merged stays in the weights, and what is trained now comes on top of it.
-  set.activate([...set.merged, adapterName]);
   return adapter;
 }
 

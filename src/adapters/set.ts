@@ -93,6 +93,11 @@ export class AdapterSet {
     this.#setActive(names);
   }
 
+  /** Lets one adapter take part: what is merged stays in the weights, and what is trained now comes on top of it. */
+  activateBesideMerged(name: string): void {
+    this.activate([...this.#merged, name]);
+  }
+
   /**
    * Merges exactly these adapters, always from the kept base; none restores the base bit for bit. What is merged takes
    * part in the forward pass, hence is active.

@@ -2,7 +2,7 @@
 // and shapes of all tensors, and only then touches the model; whatever fails, the model stays as it was.
 import { Adapter } from "../adapters/adapter.ts";
 import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
-import { injectLora } from "../adapters/inject.ts";
+import { addLora } from "../adapters/inject.ts";
 import { adaptersOf } from "../adapters/set.ts";
 import { defaultTargets, matchTargets, type Targets } from "../adapters/target.ts";
 import { writeDirectory } from "../core/directory-writer.ts";
@@ -142,8 +142,7 @@ export async function loadAdapter(
   });
   const matched = matchAdapterTensors(tensors, modules, `${source.name}/${WEIGHTS}`);
   const set = adaptersOf(model);
-  const active = set.active;
-  const injected = injectLora(model, parsed.config.lora, { adapterName });
+  const injected = addLora(model, parsed.config.lora, { adapterName });
   for (const [path, { a, b }] of matched.pairs) {
     const layer = injected.layers.get(path)?.tensors;
     layer?.get("lora_A.weight")?.set(toFloat32(a));
@@ -152,7 +151,7 @@ export async function loadAdapter(
   const remarks = [...parsed.warnings, ...warnings, ...matched.warnings];
   const adapter = new LoadedAdapter(injected, parsed.config, remarks);
   set.add(adapter);
-  if (!activate) set.activate(active);
+  if (activate) set.activateBesideMerged(adapterName);
   return adapter;
 }
 

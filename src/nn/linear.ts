@@ -2,7 +2,6 @@
 
 import { allOrNothing } from "../tensor/apply.ts";
 import { linear } from "../tensor/linear.ts";
-import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -68,9 +67,9 @@ export class Linear extends Module implements LinearLike {
     return true;
   }
 
-  override pack(options: PackOptions = {}): void {
-    super.pack(options);
-    if (!this.weight.requiresGrad) this.weight.pack(options);
+  protected override *linearWeights(): Generator<Tensor> {
+    yield* super.linearWeights();
+    yield this.weight;
   }
 
   /** x [..., inFeatures] to [..., outFeatures]. */

@@ -7,7 +7,7 @@
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording, structureChanged } from "../core/recording.ts";
-import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
+import { expectPrepack, type PackOptions, packAll } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
@@ -170,19 +170,13 @@ export class Module {
    * @throws MemoryError; then all are as before.
    */
   pack(options: PackOptions = {}): void {
-    expectPrepack(options);
-    const before = [...this.parameters()].map(
-      (parameter) => [parameter, parameter.prepack] as const,
-    );
-    try {
-      for (const child of this.#children.values()) child.pack(options);
-    } catch (error) {
-      for (const [parameter, prepack] of before) {
-        if (prepack === null) parameter.unpack();
-        else parameter.pack({ prepack });
-      }
-      throw error;
-    }
+    const frozen = [...this.linearWeights()].filter(({ requiresGrad }) => !requiresGrad);
+    packAll(new Set(frozen), options);
+  }
+
+  /** The weights that `pack` is about, here and below; one that is shared may come again. */
+  protected *linearWeights(): Generator<Tensor> {
+    for (const child of this.#children.values()) yield* child.linearWeights();
   }
 
   /** A copy of all parameters by name. */

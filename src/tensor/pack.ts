@@ -21,11 +21,11 @@ export function expectPrepack({ prepack }: PackOptions): void {
   throw new UsageError(`prepack is ${JSON.stringify(prepack)}, but must be "forward" or "both".`);
 }
 
-/** Packs a weight; see `Tensor.pack`. */
+/** Packs a weight, or on a MemoryError leaves it as it was; see `Tensor.pack`. */
 export function pack(weight: Tensor, options: PackOptions): void {
   expectPrepack(options);
-  const { engine } = weight;
-  if (!weight.packed) {
+  const { engine, prepack: before } = weight;
+  if (before === null) {
     const { persistent, requiresGrad, rank, dtype, shape } = weight;
     if (!persistent || requiresGrad || rank !== 2 || dtype !== "float32") {
       throw new UsageError(
@@ -38,10 +38,32 @@ export function pack(weight: Tensor, options: PackOptions): void {
     // Also tells captured steps, which read the rows.
     engine.dispose(rows);
   }
-  const { prepack = weight.prepack } = options;
+  const { prepack = before } = options;
   if (engine.wasm.prepack(weight.address, Number(prepack === "both")) === 0) {
+    if (before === null) weight.unpack();
     engine.outOfMemory("packing a weight");
   }
+}
+
+/**
+ * Packs weights, all or none. What takes memory comes first and is undone without taking any; what gives memory back
+ * comes last and cannot fail.
+ */
+export function packAll(weights: ReadonlySet<Tensor>, options: PackOptions): void {
+  expectPrepack(options);
+  const before = [...weights].map((weight) => [weight, weight.prepack] as const);
+  const drops = (form: Prepack | null): boolean => form === "both" && options.prepack === "forward";
+  const taking = before.filter(([, form]) => !drops(form));
+  try {
+    for (const [weight] of taking) weight.pack(options);
+  } catch (error) {
+    for (const [weight, form] of taking) {
+      if (form === null) weight.unpack();
+      else weight.pack({ prepack: form });
+    }
+    throw error;
+  }
+  for (const [weight, form] of before) if (drops(form)) weight.pack(options);
 }
 
 /** Overwrites a packed weight with as many values, row-major. */

@@ -76,8 +76,6 @@ export class Trainer {
   /** Adds a batch's gradients, times a factor [1]; gives its loss times the factor. */
   readonly #backward: Captured<[TokenBatch, Float32Array], Tensor>;
   #step = 0;
-  /** Made when first asked for: what does not train stays as it is. */
-  #frozen: number | null = null;
 
   constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
     this.model = model;
@@ -217,7 +215,6 @@ export class Trainer {
     const firstBatch = crc32(new Uint8Array(inputs.buffer, inputs.byteOffset, inputs.byteLength));
     const { adapters, active, merged } = adaptersOf(this.model);
     const used = active.flatMap((name) => adapters.get(name) ?? []);
-    this.#frozen ??= this.#checkFrozen(used);
     return {
       options: { ...this.options, lr: undefined },
       data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
@@ -229,11 +226,11 @@ export class Trainer {
         return { name, r, loraAlpha, loraDropout, useRslora, ...patterns };
       }),
       "merged adapters": merged,
-      "frozen weights (CRC-32)": this.#frozen,
+      "frozen weights (CRC-32)": this.#checkFrozen(used),
     };
   }
 
-  /** The checksum of all that takes part without training. */
+  /** The checksum of all that takes part without training; made anew each time, for merging or `set` may change it. */
   #checkFrozen(used: readonly Adapter[]): number {
     const trained = new Set(this.#parameters.values());
     const base = [...baseParameters(this.model)].map(([, parameter]) => parameter);

@@ -124,6 +124,36 @@ test("a loaded adapter trains if it is made active, and leaves the others as the
   model.dispose();
 });
 
+test("an adapter that is loaded idle leaves the gradients of the active ones, and what is frozen by hand", async () => {
+  const { model, a, b, files } = engine.run(() => {
+    const model = smallModel(llamaStyle);
+    const [a, b] = [inject(model, "a"), inject(model, "b")];
+    setActiveAdapters(model, ["a", "b"]);
+    for (const [name, parameter] of a.namedParameters()) {
+      if (/lora_A/.test(name)) parameter.requiresGrad = false;
+    }
+    scope(() => model.loss(batch).backward());
+    return { model, a, b, files: Object.fromEntries(adapterFiles(a)) };
+  });
+  const tensors = () =>
+    [...a.namedParameters(), ...b.namedParameters()].map(
+      ([name, { requiresGrad, grad }]) => [name, requiresGrad, grad] as const,
+    );
+  const before = tensors();
+  for (const [name, requiresGrad, grad] of before) assert.is(grad !== null, requiresGrad, name);
+  assert.ok(before.some(([, requiresGrad]) => !requiresGrad));
+  const idle = await loadAdapter(model, files, { adapterName: "idle", activate: false });
+  assert.equal(tensors(), before);
+  assert.equal(training(idle), []);
+  engine.run(() => {
+    // Nor does one that takes part beside them.
+    setActiveAdapters(model, ["a", "b", "idle"]);
+    assert.equal(tensors(), before);
+    assert.equal(training(idle), ["idle"]);
+    model.dispose();
+  });
+});
+
 for (const [name, config] of [
   ["Llama", llamaStyle],
   ["GPT-2", gpt2Style],
