@@ -3,6 +3,7 @@
 
 import { availableParallelism } from "node:os";
 import { engines } from "../test/support/engines.ts";
+import { benchCapture } from "./capture.ts";
 import { benchGemm } from "./gemm.ts";
 import { benchPrepack } from "./prepack.ts";
 import { benchSteps } from "./step.ts";
@@ -29,6 +30,9 @@ console.log(
   '\nA layer of 768x768 with LoRA, forward and backward: prepack "both" as a share of "forward"',
 );
 for (const [build, one] of builds) benchPrepack(build, one);
+
+console.log("\nA captured step beside the same step called anew");
+for (const [build, one] of builds) benchCapture(build, one);
 
 console.log(
   "\nTraining steps of the common models S (0.14 million parameters) and M (0.94 million)",

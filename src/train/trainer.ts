@@ -116,7 +116,7 @@ export class Trainer {
   /**
    * One optimizer step.
    * @throws LowrankError when the loss is not finite: it names the step, and no weight has changed in it; UsageError
-   *   when nothing that this trainer was made for trains any more.
+   *   when nothing that this trainer was made for trains any more, and inside a scope.
    */
   trainStep(): StepReport {
     if (![...this.#parameters.values()].some(({ requiresGrad }) => requiresGrad)) {
