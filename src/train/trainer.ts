@@ -153,8 +153,12 @@ export class Trainer {
     this.#optimizer.step();
     this.#optimizer.zeroGrad();
     this.#step += 1;
-    // The loss of the next step tells of an update that overflowed; after the last one nothing would.
-    if (this.done) this.#expectFinite();
+    if (this.done) {
+      // What comes after the run may have the memory of its activations.
+      this.#backward.dispose();
+      // The loss of the next step tells of an update that overflowed; after the last one nothing would.
+      this.#expectFinite();
+    }
     return { step: this.#step, loss, lr: lr * factor, gradNorm, tokens };
   }
 

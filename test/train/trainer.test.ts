@@ -264,4 +264,21 @@ test("a step is recorded once: later ones, evaluations in between included, repl
   });
 });
 
+test("after its last step a trainer gives the memory of activations back, and takes it again when it goes on", () => {
+  withRun({ steps: 3 }, ({ trainer }) => {
+    const states: Uint8Array[] = [];
+    const held: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      trainer.trainStep();
+      states.push(trainer.state());
+      held.push(engine.stats().persistentBytes);
+    }
+    assert.is(held[1], held[0]);
+    assert.ok(held[2]! < held[1]!, `${held}`);
+    trainer.loadState(states[1]!);
+    trainer.trainStep();
+    assert.equal(trainer.state(), states[2]);
+  });
+});
+
 test.run();
