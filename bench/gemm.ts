@@ -74,8 +74,9 @@ export async function benchGemm(
     variants.map((variant) => task(core, m, n, k, variant)),
   );
   const result = await againstRoof(core, tasks, options);
+  const care = result.rounds < 3 ? "; the machine was disturbed, so take them with care" : "";
   console.log(
-    `${build}: roof ${result.roof.toFixed(1)} GFLOP/s; share of it in ${result.rounds} rounds`,
+    `${build}: roof ${result.roof.toFixed(1)} GFLOP/s; shares of it, each in ${result.rounds} or more rounds at full clock${care}`,
   );
   for (const [m, n, k, variants] of shapes) {
     const name = `${m}x${n}x${k}`;

@@ -14,7 +14,7 @@ console.log("Figures: median (10th-90th percentile)\n");
 
 console.log("Matrix products on one thread, as shares of the machine's roof");
 for (const build of ["baseline", "relaxed"] as const) {
-  await benchGemm(build, { rounds: 8, window: 10 });
+  await benchGemm(build);
 }
 
 const [baseline, baselineTwo, relaxed, relaxedTwo] = await engines();

@@ -1,6 +1,7 @@
 // Measures kernels against the machine's own roof, in one process and interleaved with it: a clock that drifts
-// moves both. Each round is a tinybench run of its own over the roof and all kernels, and keeps the fastest sample of
-// each; a round whose roof is below 95 % of the best roof is thrown away.
+// moves both. A round measures each kernel in a tinybench run of its own, between two measurements of the roof, each
+// by its fastest sample. A share counts where both roofs are within 5 % of the best one: else the clock has changed
+// meanwhile, or somebody else is using the core. Where fewer than three count, those of the three best roofs do.
 //   roof  12 independent chains of mul + add (baseline) or relaxed_madd (relaxed): 96 operations a step
 import { readFileSync } from "node:fs";
 import v8 from "node:v8";
@@ -57,9 +58,9 @@ export interface Ratio {
 
 /** How long to measure. */
 export interface RoofOptions {
-  /** Rounds that must count (default 8); twice as many are tried. */
+  /** Shares of each task that must count (default 8), if they come within 25 seconds. */
   readonly rounds?: number;
-  /** Milliseconds a task and round (default 10). */
+  /** Milliseconds a measurement (default 5). */
   readonly window?: number;
 }
 
@@ -67,11 +68,13 @@ export interface RoofOptions {
 export interface RoofResult {
   /** The best roof, GFLOP/s. */
   readonly roof: number;
-  /** Rounds that counted. */
+  /** Shares at full clock, of the task with the fewest. */
   readonly rounds: number;
   readonly ratios: readonly Ratio[];
 }
 
+const FEWEST = 3;
+const LONGEST = 25_000;
 const RoofSteps = 4000;
 // A sample of fewer operations than this (about 0.3 ms) would measure the timer.
 const OperationsOfASample = 1e7;
@@ -80,50 +83,52 @@ const OperationsOfASample = 1e7;
 export async function againstRoof(
   { kernels }: Core,
   tasks: readonly Task[],
-  { rounds = 8, window = 10 }: RoofOptions = {},
+  { rounds = 8, window = 5 }: RoofOptions = {},
 ): Promise<RoofResult> {
   const roof: Task = {
     name: "roof",
     operations: 96 * RoofSteps,
     run: () => kernels.roof(RoofSteps, 0.5, 0.25),
   };
-  const all = [roof, ...tasks].map((task) => ({
-    ...task,
-    calls: Math.ceil(OperationsOfASample / task.operations),
-  }));
-  // Operations a second of each task.
-  const round = (): number[] => {
+  // The best speed of a task and of the roof before and after it, in operations a second.
+  const measure = (task: Task): number[] => {
     const bench = new Bench({ time: window, iterations: 3, warmup: false, now: cpuTime });
-    for (const { name, run, calls } of all) {
-      bench.add(name, () => {
+    const three = [roof, task, roof].map(({ operations, run }, i) => {
+      const calls = Math.ceil(OperationsOfASample / operations);
+      bench.add(String(i), () => {
         for (let call = 0; call < calls; call++) run();
       });
-    }
+      return operations * calls;
+    });
     bench.runSync();
     return bench.tasks.map(({ result }, i) => {
-      const { operations, calls } = all[i]!;
-      if (result.state !== "completed") throw new Error(`task ${all[i]!.name} did not complete`);
-      return (operations * calls) / (result.latency.min / 1000);
+      if (result.state !== "completed") throw new Error(`task ${task.name} did not complete`);
+      return (1000 * three[i]!) / result.latency.min;
     });
   };
   // The first calls run in the engine's quick compiler; the better code is ready a moment later.
-  round();
+  for (const task of tasks) measure(task);
   await new Promise((resolve) => setTimeout(resolve, 300));
-  const speeds: number[][] = [];
-  let roofBest = 0;
-  let counted: number[][] = [];
-  // On a busy machine few rounds count: go on until enough do, at most twice as long.
-  while (counted.length < rounds && speeds.length < 2 * rounds) {
-    speeds.push(round());
-    roofBest = Math.max(...speeds.map((speed) => speed[0]!));
-    counted = speeds.filter((speed) => speed[0]! >= 0.95 * roofBest);
+  let best = 0;
+  // Of each task, its shares of the roof, each with the lower one of its two roofs.
+  const found = tasks.map((): (readonly [share: number, roof: number])[] => []);
+  const good = (i: number): number => found[i]!.filter(([, lower]) => lower >= 0.95 * best).length;
+  const counted = (i: number): number[] => {
+    const sorted = found[i]!.toSorted((a, b) => b[1] - a[1]);
+    return sorted.slice(0, Math.max(FEWEST, good(i))).map(([share]) => share);
+  };
+  const end = performance.now() + LONGEST;
+  while (performance.now() < end && tasks.some((_, i) => good(i) < rounds)) {
+    tasks.forEach((task, i) => {
+      if (good(i) >= rounds) return;
+      const [before, speed, after] = measure(task) as [number, number, number];
+      best = Math.max(best, before, after);
+      found[i]!.push([(2 * speed) / (before + after), Math.min(before, after)]);
+    });
   }
   return {
-    roof: roofBest / 1e9,
-    rounds: counted.length,
-    ratios: tasks.map(({ name }, i) => ({
-      name,
-      figure: figure(counted.map((speed) => speed[i + 1]! / speed[0]!)),
-    })),
+    roof: best / 1e9,
+    rounds: Math.min(...tasks.map((_, i) => good(i))),
+    ratios: tasks.map(({ name }, i) => ({ name, figure: figure(counted(i)) })),
   };
 }
