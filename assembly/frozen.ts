@@ -1,7 +1,7 @@
 // Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
 // for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
-import { note } from "./action";
+import { note } from "./record";
 import { packB } from "./gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
 import { B_COLS, B_PANELS, B_PANELS_T, B_ROWS } from "./gemm/policy";

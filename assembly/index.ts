@@ -5,9 +5,9 @@ import { setupMemory } from "./memory";
 import { state } from "./state";
 
 // tensors and the tape
+export { backward } from "./backward";
+export { begin } from "./record";
 export {
-  backward,
-  begin,
   closeScope,
   commit,
   dispose,

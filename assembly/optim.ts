@@ -9,7 +9,7 @@
 //   SGD                                g += wd·p;  m = μ·m + g;  p −= lr · (nesterov ? g + μ·m : μ > 0 ? m : g)
 //   global norm                        sqrt(Σ g²), in float64: a sum a tensor, then over the tensors in order
 
-import { note } from "./action";
+import { note } from "./record";
 import { Job } from "./job";
 import { allocate, release } from "./memory";
 import { Op } from "./op";

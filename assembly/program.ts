@@ -7,6 +7,7 @@
 // The records of a program keep their addresses and buffers, so a replay allocates nothing that outlives it; it does
 // the same work in the same order as the step itself, and so gives the same bits.
 
+import { backward } from "./backward";
 import { copyDense } from "./frozen";
 import { Job } from "./job";
 import { allocate, release, releaseIdleChunks } from "./memory";
@@ -14,7 +15,7 @@ import { Op } from "./op";
 import { adamw, captureList, clipGradients, sgd } from "./optim";
 import { firstOutside } from "./range";
 import { Counter, count, counted, state } from "./state";
-import { backward, closeScope, dropGradient, isView, openScope, run } from "./tape";
+import { closeScope, dropGradient, isView, openScope, run } from "./tape";
 import { Flag, source, Tensor, tensor } from "./tensor";
 
 /** What of the engine's state belongs to a program. While it is in place, the fields hold what it stands in for. */

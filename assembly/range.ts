@@ -1,6 +1,6 @@
 // Are all numbers of an int32 tensor (ids, targets, positions) in range? Asked by the front end before an op.
 
-import { note } from "./action";
+import { note } from "./record";
 import { Op } from "./op";
 import { tensor } from "./tensor";
 

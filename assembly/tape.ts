@@ -1,12 +1,11 @@
-// The tape. A record is filled in by the front end (`begin`), given data and run (`commit`), and appended; the
-// records of the open scopes, linked in order, are the program that `backward` walks in reverse and `replay`
-// (program.ts) runs again.
+// The tape. A record is made (`begin`, record.ts) and filled in by the front end, given data and run (`commit`), and
+// appended; the records of the open scopes, linked in order, are the program that `backward` (backward.ts) walks in
+// reverse and `replay` (program.ts) runs again.
 
-import { append, note } from "./action";
-import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind, takeMark } from "./memory";
+import { append, note } from "./record";
+import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
-import { addRow } from "./ops/move";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
 import { bounded } from "./size";
@@ -24,7 +23,8 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
   else optimize(job, record, thread, threads);
 }
 
-function threadsFor(t: Tensor, job: Job): i32 {
+/** On how many threads a record's op is worth running. */
+export function threadsFor(t: Tensor, job: Job): i32 {
   return table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
 }
 
@@ -51,18 +51,6 @@ export function run(t: Tensor, job: Job): bool {
 
 export function isView(t: Tensor): bool {
   return t.op == Op.Reshape || t.op == Op.Detach;
-}
-
-/** A new record, all zeros, in the arena or (outside a scope, or when asked) persistent; 0 when out of memory. */
-export function begin(persistent: bool): usize {
-  const keep = persistent || state().depth == 0;
-  const at = keep ? allocate(offsetof<Tensor>()) : arenaAllocate(offsetof<Tensor>());
-  if (at == 0) return 0;
-  memory.fill(at, 0, offsetof<Tensor>());
-  const t = tensor(at);
-  t.root = at;
-  if (keep) t.flags = Flag.Persistent;
-  return at;
 }
 
 /** Gives a filled-in record its data, runs its op and appends it to the tape. False when out of memory. */
@@ -144,7 +132,8 @@ export function dropGradient(at: usize): void {
   if (buffer != 0) memory.fill(buffer, 0, (<usize>t.size) << 2);
 }
 
-function freeGradient(t: Tensor): void {
+/** Frees the gradient buffer of a leaf that lives on. */
+export function freeGradient(t: Tensor): void {
   if (t.grad == 0) return;
   count(Counter.LeafGradientBytes, -(<f64>t.size * 4));
   release(t.grad);
@@ -215,133 +204,4 @@ export function closeScope(): void {
   s.tail = mark.tail;
   if (s.tail != 0) tensor(s.tail).next = 0;
   rewind(mark);
-}
-
-// @ts-ignore: decorator
-@unmanaged
-class Spare {
-  next: usize;
-  bytes: usize;
-}
-
-/** A gradient buffer in the arena: one that this backward pass is done with, or a new one. */
-function intermediateGradient(bytes: usize): usize {
-  const s = state();
-  let before: usize = 0;
-  for (let at = s.spareGradients; at != 0; at = changetype<Spare>(at).next) {
-    const spare = changetype<Spare>(at);
-    if (spare.bytes == bytes) {
-      if (before == 0) s.spareGradients = spare.next;
-      else changetype<Spare>(before).next = spare.next;
-      return at;
-    }
-    before = at;
-  }
-  count(Counter.IntermediateGradients, 1);
-  return arenaAllocate(bytes);
-}
-
-function spareBytes(t: Tensor): usize {
-  return max<usize>((((<usize>t.size) << 2) + 63) & ~63, 64);
-}
-
-/** Sees to it that the root of `t` has a gradient buffer. */
-function ensureGradient(t: Tensor): bool {
-  const root = tensor(t.root);
-  if (root.grad != 0) return true;
-  if (root.flags & Flag.Persistent) {
-    const bytes = (<usize>root.size) << 2;
-    root.grad = allocate(bytes);
-    if (root.grad == 0) return false;
-    root.flags |= Flag.New;
-    memory.fill(root.grad, 0, bytes);
-    count(Counter.LeafGradientBytes, <f64>bytes);
-    return true;
-  }
-  root.grad = intermediateGradient(spareBytes(root));
-  root.flags |= Flag.Fresh;
-  return root.grad != 0;
-}
-
-function settle(root: Tensor): void {
-  if (root.flags & Flag.Fresh) {
-    memory.fill(root.grad, 0, (<usize>root.size) << 2);
-    root.flags &= ~Flag.Fresh;
-  }
-}
-
-/** Does backward run this record? The answer is known once all records behind it have been asked. */
-function takesPart(t: Tensor): bool {
-  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
-}
-
-/** All memory that the record's turn in backward needs: gradient buffers of its sources, and scratch. */
-function reserve(t: Tensor): bool {
-  for (let i = 0; i < t.sources; i++) {
-    const from = source(t, i);
-    if (requiresGrad(from) && !ensureGradient(from)) return false;
-  }
-  return reserveScratch(table.scratchBytes(t, Job.Backward, threadsFor(t, Job.Backward)));
-}
-
-/** Zeroes the fresh gradient buffers of the sources, unless the op stores into them. */
-function settleSources(t: Tensor): void {
-  for (let i = 0; i < t.sources; i++) {
-    const from = source(t, i);
-    let stores = t.size > 0 && table.storesGradients(t.op);
-    for (let j = 0; j < t.sources; j++) {
-      if (j != i && source(t, j).root == from.root) stores = false;
-    }
-    if (!stores) settle(tensor(from.root));
-  }
-}
-
-/**
- * Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False when out of memory:
- * all of it is reserved before the first op runs, so nothing has changed.
- */
-export function backward(at: usize): bool {
-  const s = state();
-  const loss = tensor(at);
-  const markAt = arenaAllocate(offsetof<Mark>());
-  if (markAt == 0) return false;
-  const mark = changetype<Mark>(markAt);
-  takeMark(mark);
-  s.spareGradients = 0;
-  let done = ensureGradient(loss);
-  for (let r = at; r != 0 && done; r = tensor(r).previous) {
-    const t = tensor(r);
-    if (!takesPart(t)) continue;
-    done = reserve(t);
-    // A buffer has several users, one after the other.
-    changetype<Spare>(t.grad).next = s.spareGradients;
-    changetype<Spare>(t.grad).bytes = spareBytes(t);
-    s.spareGradients = t.grad;
-  }
-  if (done) {
-    const root = tensor(loss.root);
-    settle(root);
-    root.flags = (root.flags & ~Flag.New) | Flag.Reached;
-    store<f32>(root.grad, load<f32>(root.grad) + 1);
-  }
-  for (let r = at; r != 0; r = tensor(r).previous) {
-    const t = tensor(r);
-    if (!takesPart(t)) continue;
-    if (done) {
-      settleSources(t);
-      if (t.size > 0) run(t, Job.Backward);
-      if (t.kept != 0) addRow(t.kept, t.grad, t.size);
-    }
-    for (let i = 0; i < t.sources; i++) {
-      const root = tensor(source(t, i).root);
-      if (!done && root.flags & Flag.New) freeGradient(root);
-      root.flags &= ~(Flag.Fresh | Flag.New);
-      if (done) root.flags |= Flag.Reached;
-    }
-    t.grad = 0;
-  }
-  s.spareGradients = 0;
-  rewind(mark);
-  if (done) note(Op.Backward, 1, at);
-  return done;
 }

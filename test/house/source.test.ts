@@ -69,7 +69,6 @@ test("nothing is left to be done: no marks for later", () => {
 
 /** Files above 300 lines, and why they are one file. */
 const long: Readonly<Record<string, string>> = {
-  "assembly/tape.ts": "recording and backward read and write the same fields of the same list",
   "assembly/table.ts": "one line an op in each of its five switches",
   "src/tensor/tensor.ts": "one class, whose methods are the other files' functions",
   "test/ops/shape.test.ts": "seven ops that share their arbitraries",

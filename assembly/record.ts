@@ -1,10 +1,22 @@
-// Actions: what a step does besides making tensors, as records of the tape. They exist while a program is captured
-// only, and say what to call when it runs again (program.ts).
+// Records of the tape: how one is made and appended. Beside ops there are actions, what a step does besides making
+// tensors. They are recorded while a program is captured only, and say what to call when it runs again (program.ts).
 
-import { arenaAllocate } from "./memory";
+import { allocate, arenaAllocate } from "./memory";
 import { Op } from "./op";
 import { state } from "./state";
-import { Tensor, tensor } from "./tensor";
+import { Flag, Tensor, tensor } from "./tensor";
+
+/** A new record, all zeros, in the arena or (outside a scope, or when asked) persistent; 0 when out of memory. */
+export function begin(persistent: bool): usize {
+  const keep = persistent || state().depth == 0;
+  const at = keep ? allocate(offsetof<Tensor>()) : arenaAllocate(offsetof<Tensor>());
+  if (at == 0) return 0;
+  memory.fill(at, 0, offsetof<Tensor>());
+  const t = tensor(at);
+  t.root = at;
+  if (keep) t.flags = Flag.Persistent;
+  return at;
+}
 
 /** Appends a record to the tape. */
 export function append(at: usize): void {
@@ -29,15 +41,13 @@ export function note(
 ): void {
   const s = state();
   if (s.recording == 0) return;
-  const at = arenaAllocate(offsetof<Tensor>());
+  const at = begin(false);
   if (at == 0) {
     s.recording = 2;
     return;
   }
-  memory.fill(at, 0, offsetof<Tensor>());
   const t = tensor(at);
   t.op = op;
-  t.root = at;
   t.sources = sources;
   t.s0 = s0;
   t.s1 = s1;

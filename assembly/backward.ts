@@ -1,0 +1,141 @@
+// The backward pass: the tape in reverse, from a loss to the leaves. All memory of the pass is reserved before the first
+// op runs; gradients of intermediate tensors live as long as they are needed and hand their buffers on.
+
+import { allocate, arenaAllocate, Mark, reserveScratch, rewind, takeMark } from "./memory";
+import { Job } from "./job";
+import { Op } from "./op";
+import { addRow } from "./ops/move";
+import { note } from "./record";
+import { Counter, count, state } from "./state";
+import * as table from "./table";
+import { freeGradient, run, threadsFor } from "./tape";
+import { Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
+
+// @ts-ignore: decorator
+@unmanaged
+class Spare {
+  next: usize;
+  bytes: usize;
+}
+
+/** A gradient buffer in the arena: one that this backward pass is done with, or a new one. */
+function intermediateGradient(bytes: usize): usize {
+  const s = state();
+  let before: usize = 0;
+  for (let at = s.spareGradients; at != 0; at = changetype<Spare>(at).next) {
+    const spare = changetype<Spare>(at);
+    if (spare.bytes == bytes) {
+      if (before == 0) s.spareGradients = spare.next;
+      else changetype<Spare>(before).next = spare.next;
+      return at;
+    }
+    before = at;
+  }
+  count(Counter.IntermediateGradients, 1);
+  return arenaAllocate(bytes);
+}
+
+function spareBytes(t: Tensor): usize {
+  return max<usize>((((<usize>t.size) << 2) + 63) & ~63, 64);
+}
+
+/** Sees to it that the root of `t` has a gradient buffer. */
+function ensureGradient(t: Tensor): bool {
+  const root = tensor(t.root);
+  if (root.grad != 0) return true;
+  if (root.flags & Flag.Persistent) {
+    const bytes = (<usize>root.size) << 2;
+    root.grad = allocate(bytes);
+    if (root.grad == 0) return false;
+    root.flags |= Flag.New;
+    memory.fill(root.grad, 0, bytes);
+    count(Counter.LeafGradientBytes, <f64>bytes);
+    return true;
+  }
+  root.grad = intermediateGradient(spareBytes(root));
+  root.flags |= Flag.Fresh;
+  return root.grad != 0;
+}
+
+function settle(root: Tensor): void {
+  if (root.flags & Flag.Fresh) {
+    memory.fill(root.grad, 0, (<usize>root.size) << 2);
+    root.flags &= ~Flag.Fresh;
+  }
+}
+
+/** Does backward run this record? The answer is known once all records behind it have been asked. */
+function takesPart(t: Tensor): bool {
+  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
+}
+
+/** All memory that the record's turn in backward needs: gradient buffers of its sources, and scratch. */
+function reserve(t: Tensor): bool {
+  for (let i = 0; i < t.sources; i++) {
+    const from = source(t, i);
+    if (requiresGrad(from) && !ensureGradient(from)) return false;
+  }
+  return reserveScratch(table.scratchBytes(t, Job.Backward, threadsFor(t, Job.Backward)));
+}
+
+/** Zeroes the fresh gradient buffers of the sources, unless the op stores into them. */
+function settleSources(t: Tensor): void {
+  for (let i = 0; i < t.sources; i++) {
+    const from = source(t, i);
+    let stores = t.size > 0 && table.storesGradients(t.op);
+    for (let j = 0; j < t.sources; j++) {
+      if (j != i && source(t, j).root == from.root) stores = false;
+    }
+    if (!stores) settle(tensor(from.root));
+  }
+}
+
+/**
+ * Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False when out of memory:
+ * all of it is reserved before the first op runs, so nothing has changed.
+ */
+export function backward(at: usize): bool {
+  const s = state();
+  const loss = tensor(at);
+  const markAt = arenaAllocate(offsetof<Mark>());
+  if (markAt == 0) return false;
+  const mark = changetype<Mark>(markAt);
+  takeMark(mark);
+  s.spareGradients = 0;
+  let done = ensureGradient(loss);
+  for (let r = at; r != 0 && done; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (!takesPart(t)) continue;
+    done = reserve(t);
+    // A buffer has several users, one after the other.
+    changetype<Spare>(t.grad).next = s.spareGradients;
+    changetype<Spare>(t.grad).bytes = spareBytes(t);
+    s.spareGradients = t.grad;
+  }
+  if (done) {
+    const root = tensor(loss.root);
+    settle(root);
+    root.flags = (root.flags & ~Flag.New) | Flag.Reached;
+    store<f32>(root.grad, load<f32>(root.grad) + 1);
+  }
+  for (let r = at; r != 0; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (!takesPart(t)) continue;
+    if (done) {
+      settleSources(t);
+      if (t.size > 0) run(t, Job.Backward);
+      if (t.kept != 0) addRow(t.kept, t.grad, t.size);
+    }
+    for (let i = 0; i < t.sources; i++) {
+      const root = tensor(source(t, i).root);
+      if (!done && root.flags & Flag.New) freeGradient(root);
+      root.flags &= ~(Flag.Fresh | Flag.New);
+      if (done) root.flags |= Flag.Reached;
+    }
+    t.grad = 0;
+  }
+  s.spareGradients = 0;
+  rewind(mark);
+  if (done) note(Op.Backward, 1, at);
+  return done;
+}
