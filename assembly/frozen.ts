@@ -27,7 +27,7 @@ export function turnedData(w: Tensor): usize {
 }
 
 /** Does the op read its source `i` in either layout? Others are given rows. */
-function readsPanels(op: i32, i: i32): bool {
+export function readsPanels(op: i32, i: i32): bool {
   return i == 1 && (op == Op.Linear || op == Op.LinearCrossEntropy || op == Op.Embedding);
 }
 

@@ -18,7 +18,7 @@ export {
 // programs
 export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
 // frozen weights
-export { copyDense, fillPanels, pack, prepack, unpack } from "./frozen";
+export { copyDense, fillPanels, pack, prepack, readsPanels, unpack } from "./frozen";
 // memory
 export { allocate, release } from "./memory";
 // matrix products

@@ -32,6 +32,7 @@ export interface Exports {
   /** The record that keeps the rows, to be disposed of; 0 when out of memory. */
   pack(record: number): number;
   prepack(record: number, both: number): number;
+  readsPanels(op: number, source: number): number;
   fillPanels(record: number, rows: number): void;
   unpack(record: number): void;
   copyDense(target: number, packed: number): void;

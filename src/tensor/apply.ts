@@ -27,9 +27,6 @@ export interface LeafOptions {
   readonly persistent?: boolean;
 }
 
-/** Ops that read a frozen weight's packed panels as they lie; the weight is their second source. */
-const READS_PANELS: ReadonlySet<number> = new Set([Op.Linear, Op.Embedding, Op.LinearCrossEntropy]);
-
 function countElements(shape: readonly number[]): number {
   if (shape.length > MAX_RANK) {
     throw new ShapeError(
@@ -65,7 +62,7 @@ function start(
   const step = recording();
   if (step !== null && step.engine !== engine) {
     throw new UsageError(
-      "A captured step works in one engine, but a tensor of another one came in.",
+      "A captured step works in one engine, but a tensor of another one came in. Call it inside run() of that engine.",
     );
   }
   const record = engine.wasm.begin(persistent ? 1 : 0) >>> 0;
@@ -124,7 +121,7 @@ export function apply(
   attributes: Attributes = {},
 ): Tensor {
   const engine = sources[0]?.engine ?? current();
-  const isDense = (t: Tensor, i: number) => !t.packed || (READS_PANELS.has(op) && i === 1);
+  const isDense = (t: Tensor, i: number) => !t.packed || engine.wasm.readsPanels(op, i) !== 0;
   if (!sources.every(isDense)) {
     const dense = () => sources.map((t, i) => (isDense(t, i) ? t : copyOf(t)));
     return composed({ engine }, () => apply(op, dense(), shape, attributes));
