@@ -3,6 +3,7 @@
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { Field, Flag, Op } from "../core/op.ts";
+import { gradientOf } from "./gradient.ts";
 
 /** A record of the tape, or a tensor that records start from (op "Leaf"). */
 export interface TapeEntry {
@@ -43,12 +44,6 @@ class Listing {
     return [...this.#engine.i32.subarray(at, at + count)].map((word) => word >>> 0);
   }
 
-  #gradNorm(record: number, size: number): number | null {
-    const root = this.#field(record, Field.root);
-    const at = (this.#field(root, Field.grad) || this.#field(root, Field.kept)) >>> 2;
-    return at === 0 ? null : norm(this.#engine.f32.subarray(at, at + size));
-  }
-
   #milliseconds(record: number): number {
     const start = performance.now();
     if (this.#engine.wasm.rerun(record) === 0) this.#engine.outOfMemory("listing the tape");
@@ -63,6 +58,7 @@ class Listing {
     const isView = code === Op.Reshape || code === Op.Detach;
     const size = this.#field(record, Field.size);
     const sources = this.#words(record, Field.sources, this.#field(record, Field.sourceCount));
+    const gradient = gradientOf(this.#engine, record, size);
     const entry: TapeEntry = {
       sources: sources.map((source) => this.place(source)),
       op: (names.get(code) ?? "Leaf") as keyof typeof Op,
@@ -70,7 +66,7 @@ class Listing {
       requiresGrad: (this.#field(record, Field.flags) & Flag.RequiresGrad) !== 0,
       bytes: isView ? 0 : size * 4,
       milliseconds: code === Op.Leaf ? 0 : this.#milliseconds(record),
-      gradNorm: this.#gradNorm(record, size),
+      gradNorm: gradient === null ? null : norm(gradient),
     };
     this.#places.set(record, this.entries.length);
     return this.entries.push(entry) - 1;

@@ -12,6 +12,7 @@ import * as activation from "./activation.ts";
 import { copyOf, detached } from "./apply.ts";
 import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
+import { gradientOf } from "./gradient.ts";
 import { matmul } from "./matmul.ts";
 import { type PackOptions, type Prepack, pack, setPacked } from "./pack.ts";
 import * as reduce from "./reduce.ts";
@@ -185,11 +186,7 @@ export class Tensor {
   /** A copy of the gradient, row-major; null until a backward pass has reached this tensor, and after `zeroGrad`. */
   get grad(): Float32Array | null {
     expectNotCaptured(this, "read");
-    const { f32, i32 } = this.engine;
-    const root = this.#field(Field.root);
-    const reached = (i32[(root + Field.flags) >>> 2] ?? 0) & Flag.Reached;
-    const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.kept) >>> 2] || 0) >>> 2;
-    return reached === 0 || at === 0 ? null : f32.slice(at, at + this.size);
+    return gradientOf(this.engine, this.address, this.size)?.slice() ?? null;
   }
 
   /** Drops the gradient. */
