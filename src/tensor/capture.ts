@@ -76,9 +76,7 @@ class Program<R> implements Recording {
     alive: true,
     over: "the captured step that gave it was recorded anew or disposed of; read results before the next call",
   };
-  readonly #gradMode: number;
   readonly #arguments: number;
-  readonly #structure = structureChanges();
   readonly #reads: Read[] = [];
   /** Names of objects that were asked for all their names. */
   readonly #names: { readonly path: Path; readonly names: string }[] = [];
@@ -92,7 +90,9 @@ class Program<R> implements Recording {
 
   constructor(engine: Engine, fn: (...args: readonly unknown[]) => R, args: readonly unknown[]) {
     this.engine = engine;
-    this.#gradMode = gradMode(engine);
+    // The first question: where it has another answer, others may ask what is gone.
+    this.depends(structureChanges);
+    this.depends(() => gradMode(engine));
     this.#arguments = args.length;
     this.#address = engine.wasm.beginProgram() >>> 0;
     if (this.#address === 0) engine.outOfMemory("a captured step");
@@ -196,15 +196,13 @@ class Program<R> implements Recording {
   fits(engine: Engine, args: readonly unknown[]): boolean {
     return (
       engine === this.engine &&
-      structureChanges() === this.#structure &&
-      gradMode(engine) === this.#gradMode &&
+      this.#probes.every(({ probe, answer }) => Object.is(probe(), answer)) &&
       args.length === this.#arguments &&
       this.#reads.every(({ path, found, twin }) => {
         const now = at(args, path);
         return alike(now, found) && (twin === undefined || now === at(args, twin));
       }) &&
-      this.#names.every(({ path, names }) => namesOf(at(args, path)) === names) &&
-      this.#probes.every(({ probe, answer }) => Object.is(probe(), answer))
+      this.#names.every(({ path, names }) => namesOf(at(args, path)) === names)
     );
   }
 

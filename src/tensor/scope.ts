@@ -5,7 +5,6 @@
 //   noGrad(() => { ... })                       ops inside record no gradients
 
 import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
-import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
 import { allOrNothing, detached, leaf } from "./apply.ts";
 import { Tensor, type Values } from "./tensor.ts";
@@ -34,14 +33,10 @@ export function replaced(value: unknown, others: ReadonlyMap<unknown, unknown>):
   );
 }
 
-function close(engine: Engine, lifetime: Lifetime): void {
-  engine.closeScope();
-  lifetime.alive = false;
-}
-
 /**
- * Runs `fn` with ops of the current engine recorded, then frees everything made inside. Tensors that `fn` returns (also in arrays and
- * plain objects) are copied out: to the enclosing scope, or as persistent tensors. Scopes may be nested.
+ * Runs `fn` with ops of the current engine recorded, then frees everything made inside. Tensors that `fn` returns
+ * (also in arrays and plain objects) are copied out: to the enclosing scope, or as persistent tensors. Scopes may be
+ * nested.
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
 export function scope<T>(fn: () => T): T {
@@ -59,7 +54,8 @@ export function scope<T>(fn: () => T): T {
       if (tensor.belongsTo(lifetime)) rescued.set(tensor, tensor.toArray());
     }
   } finally {
-    close(engine, lifetime);
+    engine.closeScope();
+    lifetime.alive = false;
   }
   if (rescued.size === 0) return result;
   return allOrNothing(() => {
@@ -101,11 +97,6 @@ export function innerScope<T>(engine: Engine, fn: () => T): T {
 // lives until disposed and none can be differentiated, what lies between its ops is freed; inside, the ops are recorded
 // as they are.
 export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
-  if (engine !== (recording()?.engine ?? engine)) {
-    throw new UsageError(
-      "A captured step runs in another engine than its model. Call it inside run() of the model's engine.",
-    );
-  }
   return engine.run(() => (engine.scopes.length === 0 ? scope(() => noGrad(fn)) : fn()));
 }
 
