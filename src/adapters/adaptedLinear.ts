@@ -37,7 +37,6 @@ export class AdaptedLinear extends Linear {
   /** Adds an adapter's layer, which takes no part and does not train before `setActive` says so. */
   addLayer(name: string, layer: AdapterLayer): void {
     this.#layers.set(name, layer);
-    structureChanged();
     for (const [key, parameter] of layer.tensors) {
       parameter.requiresGrad = false;
       this.addParameter(inMemory(key, name), parameter);
@@ -50,7 +49,6 @@ export class AdaptedLinear extends Linear {
     if (layer === undefined) return;
     for (const key of layer.tensors.keys()) this.removeParameter(inMemory(key, name));
     layer.dispose();
-    structureChanged();
     this.#layers.delete(name);
     this.#active = this.#active.filter((other) => other !== name);
   }

@@ -34,16 +34,15 @@ function makeLayers(
   config: LoraConfig,
   { adapterName, seed }: Required<InjectOptions>,
 ): Map<string, AdapterLayer> {
-  const layers = new Map<string, AdapterLayer>();
-  for (const [path, shape] of shapes) {
-    const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
-    const { engine } = (model.moduleAt(path) as Linear).weight;
-    layers.set(
-      path,
-      engine.run(() => makeLoraLayer(shape, config.initLoraWeights, random)),
-    );
-  }
-  return layers;
+  return model.engine.run(
+    () =>
+      new Map(
+        shapes.map(([path, shape]) => {
+          const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
+          return [path, makeLoraLayer(shape, config.initLoraWeights, random)];
+        }),
+      ),
+  );
 }
 
 /**
