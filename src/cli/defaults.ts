@@ -18,9 +18,6 @@ export const RUN = {
   seed: 1,
 } as const;
 
-/** Share of the steps in which the rate rises from 0. */
-export const WARMUP_SHARE = 0.05;
-
 /** The part of the text that is held out. */
 export const VALIDATION = 0.1;
 

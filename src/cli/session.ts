@@ -5,6 +5,7 @@ import { type Engine, init } from "../core/engine.ts";
 import { BpeTokenizer } from "../data/bpeTokenizer.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import type { FileSource } from "../io/directory.ts";
 import { loadModel } from "../io/model.ts";
 import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
@@ -50,11 +51,15 @@ export async function openModel(path: string | undefined): Promise<PretrainedMod
   return loadModel(path);
 }
 
+function openBundled(): Promise<FileSource> {
+  const { directory, file } = BUNDLED_TEXT;
+  return openPackaged(directory, file, "Name a text with --data FILE.");
+}
+
 /** The bytes of the bundled text. */
 export async function bundledText(): Promise<Uint8Array> {
-  const { directory, file } = BUNDLED_TEXT;
-  const source = await openPackaged(directory, file, "Name a text with --data FILE.");
-  return (await source.read(file)) ?? new Uint8Array(0);
+  const source = await openBundled();
+  return (await source.read(BUNDLED_TEXT.file)) ?? new Uint8Array(0);
 }
 
 /** The batches of the named text or the bundled one. */
@@ -64,7 +69,7 @@ export async function openText(
   options: DatasetOptions,
 ): Promise<Dataset> {
   if (path !== undefined) return loadText(model, { ...options, path });
-  await bundledText();
+  await openBundled();
   return loadText(model, options);
 }
 

@@ -7,7 +7,7 @@ import type { Engine } from "../core/engine.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { Trainer } from "../train/trainer.ts";
-import { RUN, WARMUP_SHARE } from "./defaults.ts";
+import { RUN } from "./defaults.ts";
 import type { RunDirectory } from "./runDirectory.ts";
 import { type Fingerprint, fingerprint } from "./runRecord.ts";
 import { fitBlockSize, openModel, openText, startEngine } from "./session.ts";
@@ -85,7 +85,7 @@ function makeTrainer(model: PretrainedModel, data: Dataset, values: TrainValues)
     steps,
     lr: values.lr ?? (full ? RUN.fullLr : RUN.lr),
     schedule,
-    warmupSteps: values.warmup ?? Math.max(0, Math.min(Math.ceil(steps * WARMUP_SHARE), steps - 1)),
+    ...(values.warmup === undefined ? {} : { warmupSteps: values.warmup }),
     weightDecay,
     gradientAccumulation: values.accumulate,
     maxGradNorm,
