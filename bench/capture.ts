@@ -1,16 +1,13 @@
 // What capturing a step saves: the time that a small op takes apart from its arithmetic, called from TypeScript or run
 // again as part of a program, forward and backward together; and a training step of the small model S both ways.
 
-import type { TokenBatch } from "../src/nn/batch.ts";
-import { AdamW } from "../src/optim/adamw.ts";
 import { capture } from "../src/tensor/capture.ts";
 import { ones } from "../src/tensor/create.ts";
 import { scope } from "../src/tensor/scope.ts";
-import { commonAdapter, commonBatch, commonModel } from "../test/golden/common-engine.ts";
-import { commonAdamW, commonSizes, commonStart } from "../test/golden/common-model.ts";
 import type { NamedEngine } from "../test/support/engines.ts";
 import { asRatio, figure } from "./figure.ts";
 import { measureRounds } from "./rounds.ts";
+import { trainingOf } from "./step.ts";
 
 const OPS = 500;
 
@@ -30,22 +27,11 @@ function chains({ engine }: NamedEngine): (() => void)[] {
 }
 
 /** A LoRA step of S, eager and captured. */
-function steps({ engine }: NamedEngine): (() => void)[] {
-  return engine.run(() => {
-    const size = commonSizes.S;
-    const start = commonStart(size);
-    const model = commonModel(size, start);
-    commonAdapter(model, start);
-    const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
-    const body = (batch: TokenBatch): void => {
-      model.loss(batch).backward();
-      optimizer.step();
-      optimizer.zeroGrad();
-    };
-    const step = capture(body);
-    const batch = commonBatch(size, start);
-    return [() => engine.run(() => scope(() => body(batch))), () => engine.run(() => step(batch))];
-  });
+function steps(named: NamedEngine): (() => void)[] {
+  const { engine } = named;
+  const { body, batch } = trainingOf(named, "S", "lora");
+  const step = capture(body);
+  return [() => engine.run(() => scope(() => body(batch))), () => engine.run(() => step(batch))];
 }
 
 /** Prints microseconds of an op and the share of the captured step, for a build. */

@@ -2,6 +2,7 @@
 // batch. The share is taken on one thread in CPU time; tokens per second are wall time on one thread and on two.
 // By arithmetic a LoRA step is 0.80 of a full one on S, and 0.75 on M.
 
+import type { TokenBatch } from "../src/nn/batch.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { scope } from "../src/tensor/scope.ts";
 import { commonAdapter, commonBatch, commonModel } from "../test/golden/common-engine.ts";
@@ -15,23 +16,30 @@ const EFFORT = { S: { rounds: 16, calls: 6 }, M: { rounds: 12, calls: 2 } } as c
 
 type Size = keyof typeof EFFORT;
 
-function stepOf({ engine }: NamedEngine, name: Size, method: "full" | "lora"): () => void {
+/** A step of one of the common models, to be called in a scope or captured, and the batch to call it with. */
+export function trainingOf(
+  { engine }: NamedEngine,
+  name: Size,
+  method: "full" | "lora",
+): { readonly body: (batch: TokenBatch) => void; readonly batch: TokenBatch } {
   const size = commonSizes[name];
   return engine.run(() => {
     const start = commonStart(size);
     const model = commonModel(size, start);
     if (method === "lora") commonAdapter(model, start);
-    const batch = commonBatch(size, start);
     const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
-    return () =>
-      engine.run(() =>
-        scope(() => {
-          model.loss(batch).backward();
-          optimizer.step();
-          optimizer.zeroGrad();
-        }),
-      );
+    const body = (batch: TokenBatch): void => {
+      model.loss(batch).backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+    };
+    return { body, batch: commonBatch(size, start) };
   });
+}
+
+function stepOf(named: NamedEngine, name: Size, method: "full" | "lora"): () => void {
+  const { body, batch } = trainingOf(named, name, method);
+  return () => named.engine.run(() => scope(() => body(batch)));
 }
 
 /** Prints the share and the speeds of a build. */

@@ -64,6 +64,13 @@ test("merging onto a full disk keeps the old model whole, and makes no new one",
   assert.equal(snapshot(root), before);
 });
 
+/** With room again the run goes on from its last state and ends. */
+async function checkResumes(): Promise<void> {
+  const words = ["train", "--out", out, "--resume", "--json", "--max-new-tokens", "0"];
+  const resumed = await lowrankHere(words);
+  assert.is(resumed.code, 0, resumed.stderr);
+}
+
 /** The files of the run's directory that begin so. */
 const below = (files: Record<string, string>, folder: string): Record<string, string> =>
   Object.fromEntries(Object.entries(files).filter(([name]) => name.startsWith(folder)));
@@ -77,17 +84,7 @@ test("when the merged model does not fit, the old one is whole, and so are the r
   assert.equal(below(after, "merged"), below(before, "merged"));
   assert.equal(Object.keys(after), Object.keys(before));
   assert.not.equal(below(after, "adapter"), below(before, "adapter"));
-  // With room again the run goes on from its last state and ends.
-  const resumed = await lowrankHere([
-    "train",
-    "--out",
-    out,
-    "--resume",
-    "--json",
-    "--max-new-tokens",
-    "0",
-  ]);
-  assert.is(resumed.code, 0, resumed.stderr);
+  await checkResumes();
 });
 
 test("when a state does not fit, the one before it stays, and so do the old adapter and model", async () => {
@@ -102,16 +99,7 @@ test("when a state does not fit, the one before it stays, and so do the old adap
     "checkpoint/run.json",
     "checkpoint/state-0.bin",
   ]);
-  const resumed = await lowrankHere([
-    "train",
-    "--out",
-    out,
-    "--resume",
-    "--json",
-    "--max-new-tokens",
-    "0",
-  ]);
-  assert.is(resumed.code, 0, resumed.stderr);
+  await checkResumes();
 });
 
 test.after(() => rmSync(root, { recursive: true, force: true }));
