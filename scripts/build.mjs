@@ -31,8 +31,12 @@ function write(path, text) {
 
 mkdirSync(join(root, "dist"), { recursive: true });
 mkdirSync(join(root, "src/core/binary"), { recursive: true });
-for (const target of ["baseline", "relaxed"]) {
-  run("assemblyscript", "bin/asc.js", "assembly/index.ts", "--target", target);
+for (const [target, entry] of [
+  ["baseline", "index"],
+  ["relaxed", "index"],
+  ["ladder", "ladder"],
+]) {
+  run("assemblyscript", "bin/asc.js", `assembly/${entry}.ts`, "--target", target);
 }
 const baseline = readFileSync(join(root, "dist/core.wasm"));
 const relaxed = readFileSync(join(root, "dist/core.relaxed.wasm"));
