@@ -6,9 +6,23 @@
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
 import { gemv } from "./gemv";
 import { addressB, packA, packB } from "./pack";
-import { A_ROWS, B_PANELS, B_PANELS_T, B_ROWS, Blocks, MC, MR, NC, NR, Split } from "./policy";
+import {
+  A_ROWS,
+  B_PANELS,
+  B_PANELS_T,
+  B_ROWS,
+  Blocks,
+  MC,
+  MR,
+  NC,
+  NR,
+  Split,
+  TILE_FORM,
+  WIDE,
+} from "./policy";
 import { bounded, lines } from "../size";
 import { tile } from "./tile";
+import { tile4x24 } from "./wide";
 
 /** Bytes of scratch that `gemm` needs for all threads together. */
 export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32): usize {
@@ -198,24 +212,50 @@ function block(
 ): void {
   const aPanel = (<usize>kc) << 4;
   const tPanel = (<usize>r) << 4;
-  for (let j = 0; j < nc; j += NR) {
-    const nr = min(NR, nc - j);
+  const btPanel = (<usize>r) << 5;
+  const widest = load<i32>(TILE_FORM) == WIDE ? 3 * NR : NR;
+  while (nc > 0) {
+    const nr = nc < widest ? min(NR, nc) : widest;
     let ai = a;
     let ti = t;
     let ci = c;
     for (let i = 0; i < mc; i += MR) {
       const mr = min(MR, mc - i);
-      if (kc > 0) tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
+      if (kc > 0) strip(mr, nr, kc, ai, b, bPanel, bStep, ci, cStep, accumulate, sums);
       if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-      if (r > 0) tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+      if (r > 0) strip(mr, nr, r, ti, bt, btPanel, 32, ci, cStep, true, sums);
       ai += aPanel;
       ti += tPanel;
       ci += cStep << 2;
     }
-    b += bPanel;
-    bt += (<usize>r) << 5;
-    c += 32;
-    if (bias != 0) bias += 32;
+    const panels: usize = nr > NR ? 3 : 1;
+    b += panels * bPanel;
+    bt += panels * btPanel;
+    c += panels << 5;
+    if (bias != 0) bias += panels << 5;
+    nc -= nr;
+  }
+}
+
+/** C [mr, nr] = or += A · B for one panel of A and three panels of B (nr = 24) or one. */
+// biome-ignore format: one operand a line
+function strip(
+  mr: i32, nr: i32, k: i32,
+  a: usize, b: usize, bPanel: usize, bStep: usize,
+  c: usize, cStep: usize,
+  accumulate: bool,
+  sums: usize,
+): void {
+  if (nr <= NR) {
+    tile(mr, nr, k, a, 16, b, bStep, c, cStep, accumulate, sums);
+  } else if (mr == MR) {
+    tile4x24(k, a, b, bPanel, bStep, c, cStep, accumulate);
+  } else {
+    for (let j = 0; j < 3; j++) {
+      tile(mr, NR, k, a, 16, b, bStep, c, cStep, accumulate, sums);
+      b += bPanel;
+      c += 32;
+    }
   }
 }
 

@@ -178,16 +178,29 @@ test("layout, padding and thread count do not change a bit", () => {
   }
 });
 
-test("both forms of the 4x8 tile give the same bits", () => {
+test("every form of the tiles gives the same bits", () => {
   for (const build of builds) {
+    const check = (product: Product, what: string): void => {
+      const expected = run(build, product);
+      for (const form of [1, 2]) {
+        build.kernels.setTileForm(form);
+        const other = run(build, product);
+        build.kernels.setTileForm(0);
+        expectSameBits(other, expected, `${build.name} form ${form} ${what}`);
+      }
+    };
     for (const [m, n, k] of edgeShapes) {
-      const product = { a: matrix(m, k, m), b: matrix(k, n, n) };
-      const splats = run(build, product);
-      build.kernels.setTileForm(1);
-      const shuffles = run(build, product);
-      build.kernels.setTileForm(0);
-      expectSameBits(shuffles, splats, `${build.name} ${m}x${n}x${k}`);
+      check({ a: matrix(m, k, m), b: matrix(k, n, n) }, `${m}x${n}x${k}`);
     }
+    fc.assert(
+      fc.property(anyProduct, ({ shape: [m, n, k], accumulates, seed, ...rest }) => {
+        // Columns for one, two or three wide tiles and any rest.
+        const [a, b] = [matrix(m, k, seed), matrix(k, n + 24, seed + 1)];
+        const start = accumulates ? { start: startOf(a, b, seed) } : {};
+        check({ a, b, ...rest, ...start }, `${m}x${n + 24}x${k}`);
+      }),
+      { numRuns: 200 },
+    );
   }
 });
 
