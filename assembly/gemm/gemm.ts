@@ -22,7 +22,7 @@ import {
 } from "./policy";
 import { bounded, lines } from "../size";
 import { tile } from "./tile";
-import { tile4x24 } from "./wide";
+import { wideTile } from "./wide";
 
 /** Bytes of scratch that `gemm` needs for all threads together. */
 export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32): usize {
@@ -165,6 +165,12 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
+  const wide = load<i32>(TILE_FORM) == WIDE;
+  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 from 44 to 61 % of the roof (1024x8x1024), +2 % for
+  // 128 columns. Beyond 256 packing pays for itself.
+  const readsA = wide && aLayout == A_ROWS && n <= 256;
+  const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
+  const aStep: usize = readsA ? 4 : 16;
   for (let n0 = 0; n0 < n; n0 += NC) {
     const nc = min(NC, n - n0);
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
@@ -186,12 +192,21 @@ function blocked(
       for (let m0 = 0; m0 < m; m0 += MC) {
         const mc = min(MC, m - m0);
         const from = aLayout == A_ROWS ? <usize>m0 * <usize>lda + <usize>k0 : <usize>k0 * <usize>lda + <usize>m0;
-        packA(aBlock, a + (from << 2), aLayout, lda, mc, kc);
-        if (last && r > 0) packA(tBlock, t + ((<usize>m0 * <usize>ldt) << 2), A_ROWS, ldt, mc, r);
+        let am = a + (from << 2);
+        let tm = t + ((<usize>m0 * <usize>ldt) << 2);
+        if (!readsA) {
+          packA(aBlock, am, aLayout, lda, mc, kc);
+          am = aBlock;
+        }
+        if (!wide && last && r > 0) {
+          packA(tBlock, tm, A_ROWS, ldt, mc, r);
+          tm = tBlock;
+        }
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          mc, nc, kc, aBlock, bPanels, bPanel, bStep, at, cStep, accumulate || k0 > 0,
-          last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0, tBlock, btBlock, scratch,
+          wide, mc, nc, kc, am, aRow, aStep, readsA ? aRow << 2 : (<usize>kc) << 4, bPanels, bPanel, bStep,
+          at, cStep, accumulate || k0 > 0, last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0,
+          tm, (<usize>ldt) << 2, btBlock, scratch,
         );
       }
       k0 += kc;
@@ -202,18 +217,19 @@ function blocked(
 /** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
 // biome-ignore format: one operand a line
 function block(
+  wide: bool,
   mc: i32, nc: i32, kc: i32,
-  a: usize, b: usize, bPanel: usize, bStep: usize,
+  a: usize, aRow: usize, aStep: usize, aPanel: usize,
+  b: usize, bPanel: usize, bStep: usize,
   c: usize, cStep: usize,
   accumulate: bool,
   bias: usize,
-  r: i32, t: usize, bt: usize,
+  r: i32, t: usize, tRow: usize, bt: usize,
   sums: usize,
 ): void {
-  const aPanel = (<usize>kc) << 4;
-  const tPanel = (<usize>r) << 4;
+  const tPanel: usize = wide ? tRow << 2 : (<usize>r) << 4;
   const btPanel = (<usize>r) << 5;
-  const widest = load<i32>(TILE_FORM) == WIDE ? 3 * NR : NR;
+  const widest = wide ? 3 * NR : NR;
   while (nc > 0) {
     const nr = nc < widest ? min(NR, nc) : widest;
     let ai = a;
@@ -221,9 +237,15 @@ function block(
     let ci = c;
     for (let i = 0; i < mc; i += MR) {
       const mr = min(MR, mc - i);
-      if (kc > 0) strip(mr, nr, kc, ai, b, bPanel, bStep, ci, cStep, accumulate, sums);
+      if (kc > 0) {
+        if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, b, bPanel, bStep, ci, cStep, accumulate, sums);
+        else tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
+      }
       if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-      if (r > 0) strip(mr, nr, r, ti, bt, btPanel, 32, ci, cStep, true, sums);
+      if (r > 0) {
+        if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
+        else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+      }
       ai += aPanel;
       ti += tPanel;
       ci += cStep << 2;
@@ -234,28 +256,6 @@ function block(
     c += panels << 5;
     if (bias != 0) bias += panels << 5;
     nc -= nr;
-  }
-}
-
-/** C [mr, nr] = or += A · B for one panel of A and three panels of B (nr = 24) or one. */
-// biome-ignore format: one operand a line
-function strip(
-  mr: i32, nr: i32, k: i32,
-  a: usize, b: usize, bPanel: usize, bStep: usize,
-  c: usize, cStep: usize,
-  accumulate: bool,
-  sums: usize,
-): void {
-  if (nr <= NR) {
-    tile(mr, nr, k, a, 16, b, bStep, c, cStep, accumulate, sums);
-  } else if (mr == MR) {
-    tile4x24(k, a, b, bPanel, bStep, c, cStep, accumulate);
-  } else {
-    for (let j = 0; j < 3; j++) {
-      tile(mr, NR, k, a, 16, b, bStep, c, cStep, accumulate, sums);
-      b += bPanel;
-      c += 32;
-    }
   }
 }
 
