@@ -5,8 +5,10 @@
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
 import { gemv } from "./gemv";
+import { narrow } from "./narrow";
 import { addressB, packA, packB } from "./pack";
 import {
+  A_COLS,
   A_ROWS,
   B_PANELS,
   B_PANELS_T,
@@ -24,6 +26,9 @@ import { bounded, lines } from "../size";
 import { tile } from "./tile";
 import { wideTile } from "./wide";
 
+/** Bytes of the largest tile, [4, 24]. */
+const TILE: usize = 384;
+
 /** Bytes of scratch that `gemm` needs for all threads together. */
 export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32): usize {
   return gemmLowRankScratch(m, n, k, bLayout, 0, threads);
@@ -38,7 +43,7 @@ export function gemmLowRankScratch(
 }
 
 /**
- * One thread's scratch: | one tile, 128 bytes | A block | B block | t block | Bt block |.
+ * One thread's scratch: | one tile, 384 bytes | A block | B block | t block | Bt block |.
  * Blocks are as large as the largest slice of a thread needs, and whole cache lines.
  */
 class Scratch {
@@ -61,7 +66,7 @@ class Scratch {
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
     const own: usize = bLayout == B_PANELS ? 0 : lines(columns, kc);
-    const blocks: usize = 128 + lines(rows, kc) + own;
+    const blocks: usize = TILE + lines(rows, kc) + own;
     return bounded(<u64>blocks + <u64>lines(rows, r) + <u64>lines(columns, r));
   }
 }
@@ -138,12 +143,23 @@ export function gemmLowRank(
     if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
     return;
   }
-  blocked(m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+  const wide = load<i32>(TILE_FORM) == WIDE;
+  const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
+  if (tall && k > 0 && bias == 0 && r == 0 && (wide || lda <= 1024)) {
+    const whole = m & -NR;
+    narrow(wide, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
+    a += (<usize>whole) << 2;
+    c += <usize>whole * cStep;
+    m -= whole;
+    if (m == 0) return;
+  }
+  blocked(wide, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
 // biome-ignore format: one operand a line
 function blocked(
+  wide: bool,
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
   b: usize, bLayout: i32, ldb: i32,
@@ -156,7 +172,7 @@ function blocked(
   const kcMost = min(k, Blocks.kc());
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
-  const aBlock = scratch + 128;
+  const aBlock = scratch + TILE;
   const bBlock = aBlock + lines(mcMost, kcMost);
   const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, kcMost);
   const tBlock = bBlock + own;
@@ -165,7 +181,6 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
-  const wide = load<i32>(TILE_FORM) == WIDE;
   // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 from 44 to 61 % of the roof (1024x8x1024), +2 % for
   // 128 columns. Beyond 256 packing pays for itself.
   const readsA = wide && aLayout == A_ROWS && n <= 256;

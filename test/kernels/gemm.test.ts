@@ -82,6 +82,7 @@ const edgeShapes: readonly (readonly [number, number, number])[] = [
   [8, 24, 520],
   [40, 48, 30],
   [5, 9, 513],
+  [45, 6, 600],
   [6, 12, 1024],
   [7, 15, 257],
   [127, 7, 255],
@@ -190,14 +191,17 @@ test("every form of the tiles gives the same bits", () => {
       }
     };
     for (const [m, n, k] of edgeShapes) {
-      check({ a: matrix(m, k, m), b: matrix(k, n, n) }, `${m}x${n}x${k}`);
+      for (const aLayout of [Rows, Cols]) {
+        check({ a: matrix(m, k, m), b: matrix(k, n, n), aLayout }, `${m}x${n}x${k} ${aLayout}`);
+      }
     }
     fc.assert(
-      fc.property(anyProduct, ({ shape: [m, n, k], accumulates, seed, ...rest }) => {
-        // Columns for one, two or three wide tiles and any rest.
-        const [a, b] = [matrix(m, k, seed), matrix(k, n + 24, seed + 1)];
+      fc.property(anyProduct, fc.boolean(), ({ shape, accumulates, seed, ...rest }, broad) => {
+        // Broad: columns for one wide tile or two, and any rest.
+        const [m, n, k] = [shape[0], shape[1] + (broad ? 24 : 0), shape[2]];
+        const [a, b] = [matrix(m, k, seed), matrix(k, n, seed + 1)];
         const start = accumulates ? { start: startOf(a, b, seed) } : {};
-        check({ a, b, ...rest, ...start }, `${m}x${n + 24}x${k}`);
+        check({ a, b, ...rest, ...start }, `${m}x${n}x${k}`);
       }),
       { numRuns: 200 },
     );
