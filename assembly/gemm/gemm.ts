@@ -5,10 +5,29 @@
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
 import { gemv } from "./gemv";
+import { narrow } from "./narrow";
 import { addressB, packA, packB } from "./pack";
-import { A_ROWS, B_PANELS, B_PANELS_T, B_ROWS, Blocks, MC, MR, NC, NR, Split } from "./policy";
+import {
+  A_COLS,
+  A_ROWS,
+  B_PANELS,
+  B_PANELS_T,
+  B_ROWS,
+  Blocks,
+  MC,
+  MR,
+  NC,
+  NR,
+  Split,
+  TILE_FORM,
+  WIDE,
+} from "./policy";
 import { bounded, lines } from "../size";
 import { tile } from "./tile";
+import { wideTile } from "./wide";
+
+/** Bytes of the largest tile, [4, 24]. */
+const TILE: usize = 384;
 
 /** Bytes of scratch that `gemm` needs for all threads together. */
 export function gemmScratch(m: i32, n: i32, k: i32, bLayout: i32, threads: i32): usize {
@@ -24,7 +43,7 @@ export function gemmLowRankScratch(
 }
 
 /**
- * One thread's scratch: | one tile, 128 bytes | A block | B block | t block | Bt block |.
+ * One thread's scratch: | one tile, 384 bytes | A block | B block | t block | Bt block |.
  * Blocks are as large as the largest slice of a thread needs, and whole cache lines.
  */
 class Scratch {
@@ -47,7 +66,7 @@ class Scratch {
     const columns = Scratch.columns(m, n, threads);
     const kc = min(k, Blocks.kc());
     const own: usize = bLayout == B_PANELS ? 0 : lines(columns, kc);
-    const blocks: usize = 128 + lines(rows, kc) + own;
+    const blocks: usize = TILE + lines(rows, kc) + own;
     return bounded(<u64>blocks + <u64>lines(rows, r) + <u64>lines(columns, r));
   }
 }
@@ -124,12 +143,23 @@ export function gemmLowRank(
     if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
     return;
   }
-  blocked(m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+  const wide = load<i32>(TILE_FORM) == WIDE;
+  const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
+  if (tall && k > 0 && bias == 0 && r == 0 && (wide || lda <= 1024)) {
+    const whole = m & -NR;
+    narrow(wide, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
+    a += (<usize>whole) << 2;
+    c += <usize>whole * cStep;
+    m -= whole;
+    if (m == 0) return;
+  }
+  blocked(wide, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
 // biome-ignore format: one operand a line
 function blocked(
+  wide: bool,
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
   b: usize, bLayout: i32, ldb: i32,
@@ -142,7 +172,7 @@ function blocked(
   const kcMost = min(k, Blocks.kc());
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
-  const aBlock = scratch + 128;
+  const aBlock = scratch + TILE;
   const bBlock = aBlock + lines(mcMost, kcMost);
   const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, kcMost);
   const tBlock = bBlock + own;
@@ -151,6 +181,11 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
+  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 from 44 to 61 % of the roof (1024x8x1024), +2 % for
+  // 128 columns. Beyond 256 packing pays for itself.
+  const readsA = wide && aLayout == A_ROWS && n <= 256;
+  const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
+  const aStep: usize = readsA ? 4 : 16;
   for (let n0 = 0; n0 < n; n0 += NC) {
     const nc = min(NC, n - n0);
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
@@ -172,12 +207,21 @@ function blocked(
       for (let m0 = 0; m0 < m; m0 += MC) {
         const mc = min(MC, m - m0);
         const from = aLayout == A_ROWS ? <usize>m0 * <usize>lda + <usize>k0 : <usize>k0 * <usize>lda + <usize>m0;
-        packA(aBlock, a + (from << 2), aLayout, lda, mc, kc);
-        if (last && r > 0) packA(tBlock, t + ((<usize>m0 * <usize>ldt) << 2), A_ROWS, ldt, mc, r);
+        let am = a + (from << 2);
+        let tm = t + ((<usize>m0 * <usize>ldt) << 2);
+        if (!readsA) {
+          packA(aBlock, am, aLayout, lda, mc, kc);
+          am = aBlock;
+        }
+        if (!wide && last && r > 0) {
+          packA(tBlock, tm, A_ROWS, ldt, mc, r);
+          tm = tBlock;
+        }
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          mc, nc, kc, aBlock, bPanels, bPanel, bStep, at, cStep, accumulate || k0 > 0,
-          last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0, tBlock, btBlock, scratch,
+          wide, mc, nc, kc, am, aRow, aStep, readsA ? aRow << 2 : (<usize>kc) << 4, bPanels, bPanel, bStep,
+          at, cStep, accumulate || k0 > 0, last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0,
+          tm, (<usize>ldt) << 2, btBlock, scratch,
         );
       }
       k0 += kc;
@@ -188,34 +232,45 @@ function blocked(
 /** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
 // biome-ignore format: one operand a line
 function block(
+  wide: bool,
   mc: i32, nc: i32, kc: i32,
-  a: usize, b: usize, bPanel: usize, bStep: usize,
+  a: usize, aRow: usize, aStep: usize, aPanel: usize,
+  b: usize, bPanel: usize, bStep: usize,
   c: usize, cStep: usize,
   accumulate: bool,
   bias: usize,
-  r: i32, t: usize, bt: usize,
+  r: i32, t: usize, tRow: usize, bt: usize,
   sums: usize,
 ): void {
-  const aPanel = (<usize>kc) << 4;
-  const tPanel = (<usize>r) << 4;
-  for (let j = 0; j < nc; j += NR) {
-    const nr = min(NR, nc - j);
+  const tPanel: usize = wide ? tRow << 2 : (<usize>r) << 4;
+  const btPanel = (<usize>r) << 5;
+  const widest = wide ? 3 * NR : NR;
+  while (nc > 0) {
+    const nr = nc < widest ? min(NR, nc) : widest;
     let ai = a;
     let ti = t;
     let ci = c;
     for (let i = 0; i < mc; i += MR) {
       const mr = min(MR, mc - i);
-      if (kc > 0) tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
+      if (kc > 0) {
+        if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, b, bPanel, bStep, ci, cStep, accumulate, sums);
+        else tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
+      }
       if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-      if (r > 0) tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+      if (r > 0) {
+        if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
+        else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+      }
       ai += aPanel;
       ti += tPanel;
       ci += cStep << 2;
     }
-    b += bPanel;
-    bt += (<usize>r) << 5;
-    c += 32;
-    if (bias != 0) bias += 32;
+    const panels: usize = nr > NR ? 3 : 1;
+    b += panels * bPanel;
+    bt += panels * btPanel;
+    c += panels << 5;
+    if (bias != 0) bias += panels << 5;
+    nc -= nr;
   }
 }
 

@@ -13,10 +13,16 @@ export const MR: i32 = 4;
 /** Columns of a micro-tile of C, and width of a packed B panel [k][8]. */
 export const NR: i32 = 8;
 /**
- * Address of the word that says how the 4x8 tile reads A: 0 splatting loads, 1 one load and shuffles. It is the
- * last word before the constants; the main thread writes it once, before the first product.
+ * Address of the word that says which tiles the products use: one of the three below. It is the last word before the
+ * constants; the main thread writes it once, before the first product.
  */
 export const TILE_FORM: usize = CONSTANTS - 4;
+/** 4x8 tiles that read A by splatting loads. */
+export const SPLAT: i32 = 0;
+/** 4x8 tiles that read A by one load and shuffles. */
+export const SHUFFLE: i32 = 1;
+/** 2x24 tiles, and SHUFFLE's where C is not that wide. */
+export const WIDE: i32 = 2;
 export const MC: i32 = 128;
 export const NC: i32 = 512;
 

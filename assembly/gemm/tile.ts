@@ -2,14 +2,14 @@
 // A is read as panels (four lanes every aStep bytes), B as panels (eight lanes every bStep bytes): packed panels
 // have steps of 16 and 32 bytes, but an operand whose rows already have that form can be read in place.
 // The 4x8 tile needs 8 accumulators, 2 vectors of B, 1 of A, its splat and a product: 13 of 15 registers.
-// The baseline's 4x8 tile has two forms with the same bits. Splatting loads leave the vector units to the sums:
-// 103 % of the mul+add roof against 83 % with shuffles (256³, Sapphire Rapids, Node 20 and 24; on Cascade Lake both
-// reach it). But engines that check bounds in code pay for each load: there one load and four shuffles win by a half.
-// The relaxed build leaves the vector units room enough and always shuffles.
+// It has two forms with the same bits. Splatting loads leave the vector units to the sums: 103 % of the mul+add roof
+// against 83 % with shuffles (256³, Sapphire Rapids, Node 20 and 24; on Cascade Lake both reach it), 82 to 91 % of the
+// relaxed one against 79 to 82 % (Node 22). But engines that check bounds in code pay for each load: there one load
+// and four shuffles win by a half. A wider tile, where it pays, is in wide.ts.
 // The accumulators start from zero, sum over k in order, and are added to C once, at the end.
 import { Simd } from "../simd";
 import { tile1x8, tile2x8, tile3x8, tile4x4 } from "./edge";
-import { MR, NR, TILE_FORM } from "./policy";
+import { MR, NR, SPLAT, TILE_FORM } from "./policy";
 
 /** C [4, 8] = or += A · B over k ≥ 1 steps. */
 // biome-ignore format: one operand a line
@@ -149,9 +149,9 @@ export function spill(mr: i32, nr: i32, sums: usize, c: usize, ldc: usize, accum
   }
 }
 
-/** Chooses how the 4x8 tile reads A: see TILE_FORM. For the main thread, before the first product. */
-export function setTileForm(shuffles: bool): void {
-  store<i32>(TILE_FORM, shuffles ? 1 : 0);
+/** Chooses the tiles: see TILE_FORM. For the main thread, before the first product. */
+export function setTileForm(form: i32): void {
+  store<i32>(TILE_FORM, form);
 }
 
 /** C [mr, nr] = or += A · B for any mr ≤ 4 and nr ≤ 8; `sums` is room for one tile (128 bytes). */
@@ -168,7 +168,7 @@ export function tile(
     if (mr == MR && nr <= 4) tile4x4(k, a, aStep, b, bStep, sums, 32);
     else tile(mr, NR, k, a, aStep, b, bStep, sums, 32, false, 0);
     spill(mr, nr, sums, c, ldc, accumulate);
-  } else if (mr == 4 && !ASC_FEATURE_RELAXED_SIMD && load<i32>(TILE_FORM) == 0) {
+  } else if (mr == 4 && load<i32>(TILE_FORM) == SPLAT) {
     tile4x8Splat(k, a, aStep, b, bStep, c, ldc, accumulate);
   } else if (mr == 4) tile4x8Shuffle(k, a, aStep, b, bStep, c, ldc, accumulate);
   else if (mr == 3) tile3x8(k, a, aStep, b, bStep, c, ldc, accumulate);

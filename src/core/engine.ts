@@ -8,7 +8,7 @@
 import { type ChosenModule, chooseModule } from "./compile.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
-import { checksBounds, defaultThreads } from "./features.ts";
+import { defaultThreads, tileForm } from "./features.ts";
 import { Counter, type CounterName, Field, Flag, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
@@ -113,7 +113,7 @@ export class Engine {
     const instance = new WebAssembly.Instance(chosen.module, { env: { memory } });
     const wasm = instance.exports as unknown as Exports;
     wasm.setup();
-    if (checksBounds()) wasm.setTileForm(1);
+    wasm.setTileForm(tileForm(chosen.build));
     const pool =
       threads > 1 && chosen.shared
         ? await startThreads({

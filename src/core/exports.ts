@@ -2,8 +2,8 @@
 
 export interface Exports {
   setup(): void;
-  /** How the baseline's tiles read A: 1 where loads are checked against bounds by code. Same bits. */
-  setTileForm(shuffles: number): void;
+  /** Which tiles the products use, all with the same bits: what `tileForm` says. */
+  setTileForm(form: number): void;
   // tensors and the tape
   begin(persistent: number): number;
   commit(record: number): number;

@@ -99,7 +99,13 @@ export function defaultThreads(): number {
   return Math.max(1, Math.min(cores, DEFAULT_LIMIT));
 }
 
-/** Does the host check each load against the memory's bounds by code (Deno, workerd), not by guard pages? */
-export function checksBounds(): boolean {
-  return isEdge() || "Deno" in globalThis;
+/**
+ * The tiles that matrix products use (assembly/gemm/policy.ts): 0 and 1 are 4x8, 2 is 2x24. Where each load is checked
+ * against the memory's bounds by code, not by guard pages, the one with the fewest loads (1) is fastest. 2x24 is in
+ * Bun, and for fused sums wherever its registers do not spill: not in V8 before 13, which has no Float16Array.
+ */
+export function tileForm(build: "baseline" | "relaxed"): 0 | 1 | 2 {
+  if (isEdge() || "Deno" in globalThis) return 1;
+  const holds = build === "relaxed" && "Float16Array" in globalThis;
+  return holds || "Bun" in globalThis ? 2 : 0;
 }

@@ -168,6 +168,22 @@ test("thread count, layout and number of rows do not change a bit of the adapted
   }
 });
 
+test("every form of the tiles gives the same bits of the adapted product", () => {
+  for (const build of builds) {
+    for (const shape of [...shapes, [7, 61, 20, 8], [12, 80, 9, 16]] as const) {
+      const { a, b, bias, t, bt, start } = pieces(shape);
+      const product = { a, b, bias, branch: { t, bt }, start, threads: 2 };
+      const expected = run(build, product);
+      for (const form of [1, 2]) {
+        build.kernels.setTileForm(form);
+        const other = run(build, product);
+        build.kernels.setTileForm(0);
+        expectSameBits(other, expected, `${build.name} form ${form} ${shape}`);
+      }
+    }
+  }
+});
+
 // Batches: A [count or 1][m, k], B [count or 1][k, n], C [count][m, n].
 function runBatched(
   build: Build,

@@ -82,6 +82,7 @@ const edgeShapes: readonly (readonly [number, number, number])[] = [
   [8, 24, 520],
   [40, 48, 30],
   [5, 9, 513],
+  [45, 6, 600],
   [6, 12, 1024],
   [7, 15, 257],
   [127, 7, 255],
@@ -178,16 +179,32 @@ test("layout, padding and thread count do not change a bit", () => {
   }
 });
 
-test("both forms of the 4x8 tile give the same bits", () => {
+test("every form of the tiles gives the same bits", () => {
   for (const build of builds) {
+    const check = (product: Product, what: string): void => {
+      const expected = run(build, product);
+      for (const form of [1, 2]) {
+        build.kernels.setTileForm(form);
+        const other = run(build, product);
+        build.kernels.setTileForm(0);
+        expectSameBits(other, expected, `${build.name} form ${form} ${what}`);
+      }
+    };
     for (const [m, n, k] of edgeShapes) {
-      const product = { a: matrix(m, k, m), b: matrix(k, n, n) };
-      const splats = run(build, product);
-      build.kernels.setTileForm(1);
-      const shuffles = run(build, product);
-      build.kernels.setTileForm(0);
-      expectSameBits(shuffles, splats, `${build.name} ${m}x${n}x${k}`);
+      for (const aLayout of [Rows, Cols]) {
+        check({ a: matrix(m, k, m), b: matrix(k, n, n), aLayout }, `${m}x${n}x${k} ${aLayout}`);
+      }
     }
+    fc.assert(
+      fc.property(anyProduct, fc.boolean(), ({ shape, accumulates, seed, ...rest }, broad) => {
+        // Broad: columns for one wide tile or two, and any rest.
+        const [m, n, k] = [shape[0], shape[1] + (broad ? 24 : 0), shape[2]];
+        const [a, b] = [matrix(m, k, seed), matrix(k, n, seed + 1)];
+        const start = accumulates ? { start: startOf(a, b, seed) } : {};
+        check({ a, b, ...rest, ...start }, `${m}x${n}x${k}`);
+      }),
+      { numRuns: 200 },
+    );
   }
 });
 
