@@ -97,9 +97,12 @@ export function blockOfKeys(room: Room, rows: i32, block: i32): void {
   const step = (<usize>u.padded) << 2;
   const columns = (<usize>u.width) << 2;
   const differs = room.dq != 0 || room.dk != 0;
-  const bytes = (<usize>(rows * KEYS)) << 2;
-  memory.fill(room.p, 0, bytes);
-  if (differs) memory.fill(room.ds, 0, bytes);
+  // Where rows see all keys up to their own, no product reads more than what is written below.
+  if (u.starts != 0) {
+    const bytes = (<usize>(rows * KEYS)) << 2;
+    memory.fill(room.p, 0, bytes);
+    if (differs) memory.fill(room.ds, 0, bytes);
+  }
   let seen = block;
   for (let i = 0; i < rows; i += 4) {
     const at = (<usize>i) << 2;
@@ -143,9 +146,10 @@ function keyProducts(
   room: Room, rows: i32, block: i32, seen: i32, left: usize, right: usize, out: usize,
 ): void {
   const step = <usize>room.unit.padded << 2;
+  let first = 0;
   for (let key = block; key < seen; key += 4) {
-    // The rows from the first to the last group of four that sees one of these keys.
-    let first = 0;
+    // The rows from the first to the last group of four that sees one of these keys; without starts the first ascends.
+    if (room.unit.starts != 0) first = 0;
     while (first < rows && misses(room, first, key)) first += 4;
     let last = rows;
     while (last > first && misses(room, last - 4, key)) last -= 4;

@@ -68,11 +68,18 @@ export class Unit {
     u.starts = y.sources > 3 ? source(y, 3).data + ((<usize>(batch * u.queries)) << 2) : 0;
   }
 
+  /** The query that row r belongs to. Most models have no groups; a division takes as long as eight products. */
+  // @ts-ignore: decorator
+  @inline
+  static query(u: Unit, r: i32): i32 {
+    return u.group == 1 ? r : r / u.group;
+  }
+
   /** Address of row r in a tensor shaped as q that lies at `base`. */
   // @ts-ignore: decorator
   @inline
   static row(u: Unit, base: usize, r: i32): usize {
-    const t = r / u.group;
+    const t = Unit.query(u, r);
     return (
       base + u.queryAt + <usize>t * u.queryStep + ((<usize>((r - t * u.group) * u.width)) << 2)
     );
@@ -82,14 +89,14 @@ export class Unit {
   // @ts-ignore: decorator
   @inline
   static statistic(u: Unit, y: Tensor, r: i32): usize {
-    const t = r / u.group;
+    const t = Unit.query(u, r);
     return y.saved + u.statisticsAt + ((<usize>((r - t * u.group) * u.queries + t)) << 2);
   }
 
   // @ts-ignore: decorator
   @inline
   static end(u: Unit, r: i32): i32 {
-    return u.offset + r / u.group + 1;
+    return u.offset + Unit.query(u, r) + 1;
   }
 
   /** A start that is no key before the query's own counts as 0 or as that key: every query sees itself. */
@@ -97,7 +104,7 @@ export class Unit {
   @inline
   static begin(u: Unit, r: i32): i32 {
     if (u.starts == 0) return 0;
-    const t = r / u.group;
+    const t = Unit.query(u, r);
     return max(0, min(load<i32>(u.starts + ((<usize>t) << 2)), u.offset + t));
   }
 

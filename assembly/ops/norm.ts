@@ -109,24 +109,37 @@ class Terms {
   }
 }
 
-/** y = (x − mean)·r·gain + bias; no bias if 0. */
+/** y = (x − mean)·r·gain + bias. The bias 0 is none: address 0 holds a line of zeros, read again and again. */
 function rowOutput(y: usize, x: usize, gain: usize, bias: usize, n: i32, mean: f32, r: f32): void {
   const m = f32x4.splat(mean);
-  const scale = f32x4.splat(r);
-  const zero = i32x4.splat(0);
+  const k = f32x4.splat(r);
+  const step = i32(bias != 0);
   const end = x + ((<usize>n) << 2);
+  while (x + 64 <= end) {
+    const y0 = Terms.output(v128.load(x), m, k, v128.load(gain), v128.load(bias));
+    const y1 = Terms.output(v128.load(x, 16), m, k, v128.load(gain, 16), v128.load(bias, 16));
+    const y2 = Terms.output(v128.load(x, 32), m, k, v128.load(gain, 32), v128.load(bias, 32));
+    const y3 = Terms.output(v128.load(x, 48), m, k, v128.load(gain, 48), v128.load(bias, 48));
+    v128.store(y, y0);
+    v128.store(y, y1, 16);
+    v128.store(y, y2, 32);
+    v128.store(y, y3, 48);
+    x += 64;
+    y += 64;
+    gain += 64;
+    bias += step << 6;
+  }
   while (x + 16 <= end) {
-    const b = bias == 0 ? zero : v128.load(bias);
-    v128.store(y, Terms.output(v128.load(x), m, scale, v128.load(gain), b));
+    v128.store(y, Terms.output(v128.load(x), m, k, v128.load(gain), v128.load(bias)));
     x += 16;
     y += 16;
     gain += 16;
-    if (bias != 0) bias += 16;
+    bias += step << 4;
   }
   const rest = <i32>((end - x) >> 2);
   if (rest == 0) return;
-  const b = bias == 0 ? zero : Part.load(bias, rest);
-  Part.store(y, Terms.output(Part.load(x, rest), m, scale, Part.load(gain, rest), b), rest);
+  const b = Part.load(bias, rest);
+  Part.store(y, Terms.output(Part.load(x, rest), m, k, Part.load(gain, rest), b), rest);
 }
 
 export function normForward(y: Tensor, thread: i32, threads: i32): void {
@@ -187,6 +200,20 @@ function inputGradient(y: Tensor, dx: usize, thread: i32, threads: i32): void {
     const a = f32x4.splat(meanH);
     const b = f32x4.splat(meanHn);
     const stop = x + ((<usize>n) << 2);
+    while (x + 32 <= stop) {
+      let d0 = Terms.input(v128.load(g), v128.load(gain), v128.load(x), m, r, a, b);
+      let d1 = Terms.input(v128.load(g, 16), v128.load(gain, 16), v128.load(x, 16), m, r, a, b);
+      if (add) {
+        d0 = f32x4.add(v128.load(out), d0);
+        d1 = f32x4.add(v128.load(out, 16), d1);
+      }
+      v128.store(out, d0);
+      v128.store(out, d1, 16);
+      x += 32;
+      g += 32;
+      gain += 32;
+      out += 32;
+    }
     while (x + 16 <= stop) {
       const d = Terms.input(v128.load(g), v128.load(gain), v128.load(x), m, r, a, b);
       v128.store(out, add ? f32x4.add(v128.load(out), d) : d);

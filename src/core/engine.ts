@@ -9,7 +9,7 @@ import { type ChosenModule, chooseModule } from "./compile.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { defaultThreads, tileForm } from "./features.ts";
-import { Counter, type CounterName, Field, Flag, Op, STATE } from "./op.ts";
+import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { startThreads, type ThreadPool } from "./threads.ts";
 
@@ -54,7 +54,8 @@ export class Engine {
   readonly #memory: WebAssembly.Memory;
   readonly #maximum: number;
   readonly #pool: ThreadPool | null;
-  #buffer: ArrayBufferLike;
+  /** Bytes that the views show. */
+  #bytes: number;
   #f32: Float32Array;
   #i32: Int32Array;
   #f64: Float64Array;
@@ -83,10 +84,10 @@ export class Engine {
     this.#memory = memory;
     this.#maximum = maximum;
     this.#pool = pool;
-    this.#buffer = memory.buffer;
-    this.#f32 = new Float32Array(this.#buffer);
-    this.#i32 = new Int32Array(this.#buffer);
-    this.#f64 = new Float64Array(this.#buffer);
+    this.#bytes = memory.buffer.byteLength;
+    this.#f32 = new Float32Array(memory.buffer);
+    this.#i32 = new Int32Array(memory.buffer);
+    this.#f64 = new Float64Array(memory.buffer);
   }
 
   static async create(options: EngineOptions = {}): Promise<Engine> {
@@ -157,17 +158,24 @@ export class Engine {
       };
     }
     this.#broken = error;
-    this.#buffer = new ArrayBuffer(0);
+    this.#view(new ArrayBuffer(0));
     return error;
   }
 
+  /** Sees to it that the views cover all blocks. To ask the memory for its buffer each time would cost more than a view. */
   #renew(): void {
-    if (this.#memory.buffer === this.#buffer) return;
+    // A view of memory that was grown still shows it, or when it cannot be shared, nothing.
+    const top = this.#i32[HEAP_TOP >>> 2];
+    if (top !== undefined && top >>> 0 <= this.#bytes) return;
     if (this.#broken !== null) throw this.#broken;
-    this.#buffer = this.#memory.buffer;
-    this.#f32 = new Float32Array(this.#buffer);
-    this.#i32 = new Int32Array(this.#buffer);
-    this.#f64 = new Float64Array(this.#buffer);
+    this.#view(this.#memory.buffer);
+  }
+
+  #view(buffer: ArrayBufferLike): void {
+    this.#bytes = buffer.byteLength;
+    this.#f32 = new Float32Array(buffer);
+    this.#i32 = new Int32Array(buffer);
+    this.#f64 = new Float64Array(buffer);
   }
 
   /** The whole memory as float32; do not keep it across calls that may allocate. */

@@ -100,5 +100,6 @@ export const Counter = {
 export type CounterName = keyof typeof Counter;
 
 export const MAX_RANK = 6;
-/** Address of the engine's state. */
+/** Address of the engine's state, and in it of the first byte that belongs to no block. */
 export const STATE = 64;
+export const HEAP_TOP: number = STATE + 136;

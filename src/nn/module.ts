@@ -101,8 +101,16 @@ export class Module {
 
   /** The engine of the parameters, in which the module computes. */
   get engine(): Engine {
-    for (const { engine } of this.parameters()) return engine;
-    return current();
+    return this.#engineBelow() ?? current();
+  }
+
+  #engineBelow(): Engine | null {
+    for (const { engine } of this.#parameters.values()) return engine;
+    for (const child of this.#children.values()) {
+      const engine = child.#engineBelow();
+      if (engine !== null) return engine;
+    }
+    return null;
   }
 
   /** All parameters, each once. */

@@ -11,6 +11,8 @@ import { type DType, Tensor } from "./tensor.ts";
 /** Elements of the largest tensor, plus one: addresses in linear memory have 32 bits. */
 const LARGEST = 1 << 30;
 
+const NONE: readonly number[] = [];
+
 /** What an op takes besides tensors. */
 export interface Attributes {
   readonly ints?: readonly number[];
@@ -121,28 +123,33 @@ export function apply(
   attributes: Attributes = {},
 ): Tensor {
   const engine = sources[0]?.engine ?? current();
-  const isDense = (t: Tensor, i: number) => !t.packed || engine.wasm.readsPanels(op, i) !== 0;
-  if (!sources.every(isDense)) {
-    const dense = () => sources.map((t, i) => (isDense(t, i) ? t : copyOf(t)));
-    return composed({ engine }, () => apply(op, dense(), shape, attributes));
-  }
-  for (const source of sources) {
+  const captured = recording() !== null;
+  for (let i = 0; i < sources.length; i++) {
+    const source = sources[i]!;
     if (source.engine !== engine) {
       throw new UsageError("The tensors belong to two engines; an op works within one.");
     }
+    if (source.packed && engine.wasm.readsPanels(op, i) === 0) {
+      const dense = () => sources.with(i, copyOf(source));
+      return composed({ engine }, () => apply(op, dense(), shape, attributes));
+    }
+    if (captured) expectOwn(source);
   }
   const dtype = attributes.dtype ?? "float32";
-  const addresses = sources.map((t) => t.address);
-  if (recording() !== null) for (const source of sources) expectOwn(source);
   const record = start(engine, op, shape, dtype, false);
   const i32 = engine.i32;
   const base = record >>> 2;
-  i32[base + (Field.sourceCount >>> 2)] = addresses.length;
-  for (let i = 0; i < addresses.length; i++)
-    i32[base + (Field.sources >>> 2) + i] = addresses[i] ?? 0;
-  const { ints, floats } = attributes;
-  if (ints !== undefined) i32.set(ints, base + (Field.ints >>> 2));
-  if (floats !== undefined) engine.f32.set(floats, base + (Field.floats >>> 2));
+  // Few numbers each: a loop is over before Array.map or TypedArray.set has begun.
+  i32[base + (Field.sourceCount >>> 2)] = sources.length;
+  for (let i = 0; i < sources.length; i++) {
+    i32[base + (Field.sources >>> 2) + i] = sources[i]!.address;
+  }
+  const { ints = NONE, floats = NONE } = attributes;
+  for (let i = 0; i < ints.length; i++) i32[base + (Field.ints >>> 2) + i] = ints[i]!;
+  if (floats.length > 0) {
+    const f32 = engine.f32;
+    for (let i = 0; i < floats.length; i++) f32[base + (Field.floats >>> 2) + i] = floats[i]!;
+  }
   return finish(engine, record, shape, dtype, false);
 }
 

@@ -33,7 +33,8 @@ export function broadcastShape(
   a: readonly number[],
   b: readonly number[],
   misfit: (m: number, n: number, axis: number) => ShapeError,
-): number[] {
+): readonly number[] {
+  if (a.length === b.length && a.every((n, axis) => n === b[axis])) return a;
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
     const m = a[axis - rank + a.length] ?? 1;

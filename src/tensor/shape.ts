@@ -17,14 +17,22 @@ const MOST_PARTS = 6;
  * @throws ShapeError when the sizes do not agree.
  */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
-  const known = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
-  const open = shape.filter((n) => n === -1).length;
-  const left = open === 1 && known > 0 ? x.size / known : 0;
+  const size = x.size;
+  let known = 1;
+  let open = 0;
+  let whole = true;
+  for (const n of shape) {
+    if (n === -1) open += 1;
+    else {
+      known *= n;
+      whole &&= Number.isInteger(n) && n >= 0;
+    }
+  }
+  const left = open === 1 && known > 0 ? size / known : 0;
   const full = shape.map((n) => (n === -1 ? left : n));
-  const size = full.reduce((product, n) => product * n, 1);
-  if (open > 1 || size !== x.size || full.some((n) => !Number.isInteger(n) || n < 0)) {
+  if (open > 1 || !whole || !Number.isInteger(left) || known * (open === 1 ? left : 1) !== size) {
     throw new ShapeError(
-      `reshape cannot lay [${x.shape}], ${x.size} elements, out as [${shape}]. ` +
+      `reshape cannot lay [${x.shape}], ${size} elements, out as [${shape}]. ` +
         "The product of the sizes must be the same; at most one size may be -1.",
     );
   }

@@ -32,11 +32,17 @@ export function checkSampling(options: SampleOptions): Required<SampleOptions> {
   return { temperature, topK, topP };
 }
 
-/** The index of the largest logit; the first among equals. */
+/** The index of the largest logit, the first among equals; that of a NaN if there is one. */
 export function argmax(logits: Float32Array): number {
   let best = 0;
-  for (let i = 1; i < logits.length; i++) {
-    if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i;
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) {
+    const logit = logits[i]!;
+    if (logit <= most) continue;
+    // Only a NaN is neither above nor not above.
+    if (!(logit > most)) return i;
+    best = i;
+    most = logit;
   }
   return best;
 }
@@ -53,7 +59,7 @@ export function sample(
   const { temperature, topK, topP } = options;
   const likeliest = argmax(logits);
   const top = logits[likeliest] ?? Number.NaN;
-  if (!Number.isFinite(top) || logits.some(Number.isNaN)) {
+  if (!Number.isFinite(top)) {
     throw new LowrankError(
       "No token can be chosen: the logits are NaN or infinite. Check the weights of the model and its adapters.",
     );

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Counter, Field, Flag, MAX_RANK, Op, STATE } from "../../src/core/op.ts";
+import { Counter, Field, Flag, HEAP_TOP, MAX_RANK, Op, STATE } from "../../src/core/op.ts";
 import { codeOf, read } from "./source.ts";
 
 /** The members of `const enum name` in a file of the engine. */
@@ -85,6 +85,7 @@ test("the engine's state lies where the front end reads it, counters first", () 
   assert.is(STATE, constantOf("assembly/layout.ts", "STATE"));
   const offsets = offsetsOf("assembly/state.ts", "State");
   for (const index of Object.values(Counter)) assert.is(offsets.get(`c${index}`), 8 * index);
+  assert.is(HEAP_TOP, STATE + offsets.get("heapTop")!);
 });
 
 test("what the front end calls is exported, with as many arguments", () => {
