@@ -306,6 +306,23 @@ export function nanoseconds(t: Tensor, job: Job): f64 {
 
 export function storesGradients(op: i32): bool {
   switch (op) {
+    case Op.Add:
+    case Op.Sub:
+    case Op.Mul:
+    case Op.Div:
+    case Op.Neg:
+    case Op.Exp:
+    case Op.Log:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Relu:
+    case Op.GeluTanh:
+    case Op.Gelu:
+    case Op.Silu:
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Max:
     case Op.Softmax:
     case Op.LogSoftmax:
     case Op.CrossEntropy:

@@ -28,7 +28,7 @@ import { Vec } from "../math";
 import { Op } from "../op";
 import { addWork } from "../parallel";
 import { Simd } from "../simd";
-import { gradient, Share, source, Tensor } from "../tensor";
+import { accumulates, gradient, Share, source, Tensor } from "../tensor";
 
 class Activation {
   /** Φ(x), the probability that a standard normal number is at most x. */
@@ -106,10 +106,13 @@ class Activation {
 
   // @ts-ignore: decorator
   @inline
-  static backward(op: Op, dx: usize, g: usize, x: usize, y: usize, end: usize): void {
-    for (; y < end; y += 16, x += 16, g += 16, dx += 16) {
+  static backward(op: Op, adds: bool, dx: usize, g: usize, x: usize, y: usize, end: usize): void {
+    // A gradient that holds nothing yet is added to the zeros at address 0.
+    let before: usize = adds ? dx : 0;
+    const step: usize = adds ? 16 : 0;
+    for (; y < end; y += 16, x += 16, g += 16, dx += 16, before += step) {
       const term = Activation.gradient(op, v128.load(g), v128.load(x), v128.load(y));
-      v128.store(dx, f32x4.add(v128.load(dx), term));
+      v128.store(dx, f32x4.add(v128.load(before), term));
     }
   }
 }
@@ -172,6 +175,7 @@ export function activationBackward(t: Tensor, thread: i32, threads: i32): void {
   const to = Share.end(t.size, 16, thread, threads);
   const s = source(t, 0);
   if (from >= to || gradient(s) == 0) return;
+  const adds = accumulates(s);
   const at = (<usize>from) << 2;
   const dx = gradient(s) + at;
   const g = t.grad + at;
@@ -180,34 +184,34 @@ export function activationBackward(t: Tensor, thread: i32, threads: i32): void {
   const end = t.data + ((<usize>((to + 15) & ~15)) << 2);
   switch (t.op) {
     case Op.Neg:
-      Activation.backward(Op.Neg, dx, g, x, y, end);
+      Activation.backward(Op.Neg, adds, dx, g, x, y, end);
       break;
     case Op.Exp:
-      Activation.backward(Op.Exp, dx, g, x, y, end);
+      Activation.backward(Op.Exp, adds, dx, g, x, y, end);
       break;
     case Op.Log:
-      Activation.backward(Op.Log, dx, g, x, y, end);
+      Activation.backward(Op.Log, adds, dx, g, x, y, end);
       break;
     case Op.Sqrt:
-      Activation.backward(Op.Sqrt, dx, g, x, y, end);
+      Activation.backward(Op.Sqrt, adds, dx, g, x, y, end);
       break;
     case Op.Tanh:
-      Activation.backward(Op.Tanh, dx, g, x, y, end);
+      Activation.backward(Op.Tanh, adds, dx, g, x, y, end);
       break;
     case Op.Sigmoid:
-      Activation.backward(Op.Sigmoid, dx, g, x, y, end);
+      Activation.backward(Op.Sigmoid, adds, dx, g, x, y, end);
       break;
     case Op.Relu:
-      Activation.backward(Op.Relu, dx, g, x, y, end);
+      Activation.backward(Op.Relu, adds, dx, g, x, y, end);
       break;
     case Op.GeluTanh:
-      Activation.backward(Op.GeluTanh, dx, g, x, y, end);
+      Activation.backward(Op.GeluTanh, adds, dx, g, x, y, end);
       break;
     case Op.Gelu:
-      Activation.backward(Op.Gelu, dx, g, x, y, end);
+      Activation.backward(Op.Gelu, adds, dx, g, x, y, end);
       break;
     default:
-      Activation.backward(Op.Silu, dx, g, x, y, end);
+      Activation.backward(Op.Silu, adds, dx, g, x, y, end);
   }
   addWork(thread, to - from);
 }

@@ -10,7 +10,7 @@ import { MINUS_ONE } from "../constants";
 import { Job } from "../job";
 import { Op } from "../op";
 import { addWork } from "../parallel";
-import { dim, gradient, Share, source, Tensor, tensor } from "../tensor";
+import { accumulates, dim, gradient, Share, source, Tensor, tensor } from "../tensor";
 import { Walk } from "../walk";
 import { fold, foldGroup } from "./fold";
 import { map } from "./map";
@@ -63,7 +63,7 @@ export function elementwiseForward(y: Tensor, thread: i32, threads: i32): void {
   }
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  map(termOf(y.op), true, y.data, dataOf(y, a), 0, dataOf(y, b), 0, walk, begin, end);
+  map(termOf(y.op), true, false, y.data, dataOf(y, a), 0, dataOf(y, b), 0, walk, begin, end);
   addWork(thread, end - begin);
 }
 
@@ -125,10 +125,14 @@ function addGradient(
   const group = foldGroup(x.size, threads);
   const begin = Share.begin(x.size, group, thread, threads);
   const end = Share.end(x.size, group, thread, threads);
+  const adds = accumulates(x);
   if (folded.rank == 0) {
-    map(term, false, dx, y.grad, y.data, otherData, x.data, kept, begin, end);
+    map(term, false, adds, dx, y.grad, y.data, otherData, x.data, kept, begin, end);
   } else {
     const rows = folded.axis(0).a == 1;
+    if (!adds && begin < end) {
+      memory.fill(dx + ((<usize>begin) << 2), 0, (<usize>(end - begin)) << 2);
+    }
     fold(term, rows, dx, y.grad, y.data, otherData, x.data, kept, folded, begin, end);
   }
   addWork(thread, end - begin);

@@ -1,7 +1,7 @@
 // Loops without sums: dst[i] = term(i), or dst[i] += term(i), for elements that other arrays may give by
 // broadcasting. One walk serves all: its first stride is that of g and y, its second that of o, its third that of
 // dst and x, which lie dense. Elements are independent and every operation is rounded once, so lanes, tails and
-// slices give the same bits.
+// slices give the same bits. What is added to is dst itself, or, while dst holds nothing yet, the zeros at address 0.
 
 import { Walk } from "../walk";
 import { Term, Terms } from "./term";
@@ -13,6 +13,7 @@ class Row {
   static loop(
     kind: Term,
     stores: bool,
+    adds: bool,
     gStep: usize,
     oStep: usize,
     dst: usize,
@@ -22,16 +23,19 @@ class Row {
     x: usize,
     n: i32,
   ): void {
+    let before: usize = adds ? dst : 0;
+    const beforeStep: usize = adds ? 4 : 0;
     const end = dst + ((<usize>n) << 2);
     for (; dst + 64 <= end; dst += 64) {
       const t0 = Terms.four(kind, g, y, o, x, 0);
       const t1 = Terms.four(kind, g, y, o, x, 16);
       const t2 = Terms.four(kind, g, y, o, x, 32);
       const t3 = Terms.four(kind, g, y, o, x, 48);
-      v128.store(dst, stores ? t0 : f32x4.add(v128.load(dst), t0));
-      v128.store(dst, stores ? t1 : f32x4.add(v128.load(dst, 16), t1), 16);
-      v128.store(dst, stores ? t2 : f32x4.add(v128.load(dst, 32), t2), 32);
-      v128.store(dst, stores ? t3 : f32x4.add(v128.load(dst, 48), t3), 48);
+      v128.store(dst, stores ? t0 : f32x4.add(v128.load(before), t0));
+      v128.store(dst, stores ? t1 : f32x4.add(v128.load(before, 16), t1), 16);
+      v128.store(dst, stores ? t2 : f32x4.add(v128.load(before, 32), t2), 32);
+      v128.store(dst, stores ? t3 : f32x4.add(v128.load(before, 48), t3), 48);
+      before += beforeStep << 4;
       g += gStep << 6;
       y += gStep << 6;
       o += oStep << 6;
@@ -39,7 +43,8 @@ class Row {
     }
     for (; dst + 16 <= end; dst += 16) {
       const term = Terms.four(kind, g, y, o, x, 0);
-      v128.store(dst, stores ? term : f32x4.add(v128.load(dst), term));
+      v128.store(dst, stores ? term : f32x4.add(v128.load(before), term));
+      before += beforeStep << 2;
       g += gStep << 4;
       y += gStep << 4;
       o += oStep << 4;
@@ -47,7 +52,8 @@ class Row {
     }
     for (; dst < end; dst += 4) {
       const term = Terms.one(kind, g, y, o, x);
-      store<f32>(dst, stores ? term : load<f32>(dst) + term);
+      store<f32>(dst, stores ? term : load<f32>(before) + term);
+      before += beforeStep;
       g += gStep << 2;
       y += gStep << 2;
       o += oStep << 2;
@@ -65,14 +71,15 @@ function storeRow(
   o: usize,
   n: i32,
 ): void {
-  if (kind == Term.Add) Row.loop(Term.Add, true, gStep, oStep, dst, g, 0, o, 0, n);
-  else if (kind == Term.Sub) Row.loop(Term.Sub, true, gStep, oStep, dst, g, 0, o, 0, n);
-  else if (kind == Term.Mul) Row.loop(Term.Mul, true, gStep, oStep, dst, g, 0, o, 0, n);
-  else Row.loop(Term.Div, true, gStep, oStep, dst, g, 0, o, 0, n);
+  if (kind == Term.Add) Row.loop(Term.Add, true, false, gStep, oStep, dst, g, 0, o, 0, n);
+  else if (kind == Term.Sub) Row.loop(Term.Sub, true, false, gStep, oStep, dst, g, 0, o, 0, n);
+  else if (kind == Term.Mul) Row.loop(Term.Mul, true, false, gStep, oStep, dst, g, 0, o, 0, n);
+  else Row.loop(Term.Div, true, false, gStep, oStep, dst, g, 0, o, 0, n);
 }
 
 function addRow(
   kind: Term,
+  adds: bool,
   gStep: usize,
   oStep: usize,
   dst: usize,
@@ -82,17 +89,21 @@ function addRow(
   x: usize,
   n: i32,
 ): void {
-  if (kind == Term.Plain) Row.loop(Term.Plain, false, gStep, 0, dst, g, 0, 0, 0, n);
-  else if (kind == Term.Mul) Row.loop(Term.Mul, false, gStep, oStep, dst, g, 0, o, 0, n);
-  else if (kind == Term.Div) Row.loop(Term.Div, false, gStep, oStep, dst, g, 0, o, 0, n);
-  else if (kind == Term.Divisor) Row.loop(Term.Divisor, false, gStep, 0, dst, g, y, 0, x, n);
-  else Row.loop(Term.Shared, false, gStep, oStep, dst, g, y, o, x, n);
+  if (kind == Term.Plain) Row.loop(Term.Plain, false, adds, gStep, 0, dst, g, 0, 0, 0, n);
+  else if (kind == Term.Mul) Row.loop(Term.Mul, false, adds, gStep, oStep, dst, g, 0, o, 0, n);
+  else if (kind == Term.Div) Row.loop(Term.Div, false, adds, gStep, oStep, dst, g, 0, o, 0, n);
+  else if (kind == Term.Divisor) Row.loop(Term.Divisor, false, adds, gStep, 0, dst, g, y, 0, x, n);
+  else Row.loop(Term.Shared, false, adds, gStep, oStep, dst, g, y, o, x, n);
 }
 
-/** dst[i] = term(i), or += unless `stores`, for begin <= i < end. */
+/**
+ * dst[i] = term(i) for begin <= i < end if `stores`, which a value does; else a gradient's 0 + term(i), or += if it
+ * `adds`.
+ */
 export function map(
   kind: Term,
   stores: bool,
+  adds: bool,
   dst: usize,
   g: usize,
   y: usize,
@@ -121,7 +132,7 @@ export function map(
     }
     if (oStep == 0) oAt = walk.repeat(2, oAt);
     if (stores) storeRow(kind, gStep, oStep, to, gAt, oAt, n);
-    else addRow(kind, gStep, oStep, to, gAt, yAt, oAt, x + ((<usize>i) << 2), n);
+    else addRow(kind, adds, gStep, oStep, to, gAt, yAt, oAt, x + ((<usize>i) << 2), n);
     i += n;
     column = 0;
     walk.next(1);

@@ -9,7 +9,7 @@
 import { INFINITE } from "../constants";
 import { Op } from "../op";
 import { addWork } from "../parallel";
-import { dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
 import { Walk } from "../walk";
 import { fold, foldGroup } from "./fold";
 import { map } from "./map";
@@ -105,6 +105,6 @@ export function reduceBackward(y: Tensor, thread: i32, threads: i32): void {
     term = Term.Div;
     divisor = changetype<usize>(y) + offsetof<Tensor>("f0");
   }
-  map(term, false, dx, y.grad, y.data, divisor, x.data, walk, begin, end);
+  map(term, false, accumulates(x), dx, y.grad, y.data, divisor, x.data, walk, begin, end);
   addWork(thread, end - begin);
 }
