@@ -1,12 +1,12 @@
 // Threads: one job at a time, its slices done by all of them, thread 0 (the one that calls) included.
 //
-//   line 0         the job: kind, record, threads | threads there are, may thread 0 sleep, broken
-//   line 1 + t     thread t: order, done, ready, asleep | work done
+//   line 0         threads there are, may thread 0 sleep, broken
+//   line 1 + t     thread t: order, done, ready, asleep | work done | its job: kind, threads, record
 //   last line      the barrier: arrived, phase, sleepers
 //
-// To launch, thread 0 writes the job, then raises the order word of each thread it needs; a worker does its slice
-// and copies the order into its done word. Only threads with an order read the job, so a worker that lags behind
-// can never read half of the next one. Everybody waits alike: a bounded spin, then asleep on the word itself. The
+// To launch, thread 0 writes the job into the line of each thread it needs, then raises the order word there; a worker
+// does its slice and copies the order into its done word. One cache line goes there and back, and a worker that lags
+// behind can never read half of the next job. Everybody waits alike: a bounded spin, then asleep on the word itself. The
 // sleeper raises a flag before it sleeps, the waker reads the flag after it wrote the word, and WASM atomics are
 // sequentially consistent: a wake-up is never lost, and none is sent that nobody needs.
 // An op slices its output only, and no sum is split by thread, so every number of threads gives the same bits.
@@ -15,19 +15,19 @@ import { execute } from "./tape";
 
 const LINE: usize = 64;
 
-const JOB: usize = THREAD_LINES;
-const KIND: usize = 0;
-const THREADS: usize = 4;
-const RECORD: usize = 8;
-const AVAILABLE: usize = 16;
-const MAY_WAIT: usize = 20;
-const BROKEN: usize = 24;
+const POOL: usize = THREAD_LINES;
+const AVAILABLE: usize = 0;
+const MAY_WAIT: usize = 4;
+const BROKEN: usize = 8;
 
 const ORDER: usize = 0;
 const DONE: usize = 4;
 const READY: usize = 8;
 const ASLEEP: usize = 12;
 const WORK: usize = 16;
+const KIND: usize = 24;
+const THREADS: usize = 28;
+const RECORD: usize = 32;
 
 const BARRIER: usize = THREAD_LINES + LINE * (1 + <usize>MAX_THREADS);
 const ARRIVED: usize = 0;
@@ -47,13 +47,13 @@ function lineOf(thread: i32): usize {
 
 /** How many threads a job may use; 1 until the workers have reported and after `shutdown`. */
 export function availableThreads(): i32 {
-  return max(1, load<i32>(JOB, AVAILABLE));
+  return max(1, load<i32>(POOL, AVAILABLE));
 }
 
 /** Says that threads 1 .. count − 1 serve, and whether the host lets thread 0 sleep (a page's main thread may not). */
 export function setThreads(count: i32, mayWait: bool): void {
-  store<i32>(JOB, min(max(1, count), MAX_THREADS), AVAILABLE);
-  store<i32>(JOB, i32(mayWait), MAY_WAIT);
+  store<i32>(POOL, min(max(1, count), MAX_THREADS), AVAILABLE);
+  store<i32>(POOL, i32(mayWait), MAY_WAIT);
 }
 
 /** Whether a worker has reached `serve`. */
@@ -79,12 +79,12 @@ export function launch(kind: i32, record: usize, threads: i32): void {
     execute(kind, record, 0, 1);
     return;
   }
-  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
-  store<i32>(JOB, kind, KIND);
-  store<i32>(JOB, threads, THREADS);
-  store<usize>(JOB, record, RECORD);
+  if (atomic.load<i32>(POOL, BROKEN)) unreachable();
   for (let t = 1; t < threads; t++) {
     const line = lineOf(t);
+    store<i32>(line, kind, KIND);
+    store<i32>(line, threads, THREADS);
+    store<usize>(line, record, RECORD);
     atomic.store<i32>(line, (load<i32>(line, ORDER) + 1) & i32.MAX_VALUE, ORDER);
     if (atomic.load<i32>(line, ASLEEP)) atomic.notify(line + ORDER, 1);
   }
@@ -95,7 +95,7 @@ export function launch(kind: i32, record: usize, threads: i32): void {
 /** Returns when a worker's done word has reached its order; traps when the worker is lost. */
 function join(line: usize): void {
   const order = load<i32>(line, ORDER);
-  const mayWait = load<i32>(JOB, MAY_WAIT) != 0;
+  const mayWait = load<i32>(POOL, MAY_WAIT) != 0;
   while (true) {
     const done = atomic.load<i32>(line, DONE);
     if (done == order) return;
@@ -117,7 +117,7 @@ export function serve(thread: i32): void {
     }
     if (next < 0) return;
     order = next;
-    execute(load<i32>(JOB, KIND), load<usize>(JOB, RECORD), thread, load<i32>(JOB, THREADS));
+    execute(load<i32>(line, KIND), load<usize>(line, RECORD), thread, load<i32>(line, THREADS));
     atomic.store<i32>(line, order, DONE);
     if (atomic.load<i32>(lineOf(0), ASLEEP)) atomic.notify(line + DONE, 1);
   }
@@ -151,17 +151,17 @@ export function barrier(thread: i32, threads: i32): void {
   if (threads <= 1) return;
   const phase = atomic.load<i32>(BARRIER, PHASE);
   // Read after the phase: a thread lost before now has raised the flag, one lost later will change the phase.
-  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
+  if (atomic.load<i32>(POOL, BROKEN)) unreachable();
   if (atomic.add<i32>(BARRIER, 1, ARRIVED) == threads - 1) {
     atomic.store<i32>(BARRIER, 0, ARRIVED);
     openBarrier();
     return;
   }
-  const mayWait = thread > 0 || load<i32>(JOB, MAY_WAIT) != 0;
+  const mayWait = thread > 0 || load<i32>(POOL, MAY_WAIT) != 0;
   while (atomic.load<i32>(BARRIER, PHASE) == phase) {
     pause(mayWait, BARRIER + SLEEPERS, BARRIER + PHASE, phase);
   }
-  if (atomic.load<i32>(JOB, BROKEN)) unreachable();
+  if (atomic.load<i32>(POOL, BROKEN)) unreachable();
 }
 
 function openBarrier(): void {
@@ -172,7 +172,7 @@ function openBarrier(): void {
 /** A worker's last words after a trap: whoever waits for it traps too, instead of waiting for ever. */
 export function abandon(thread: i32): void {
   const line = lineOf(thread);
-  atomic.store<i32>(JOB, 1, BROKEN);
+  atomic.store<i32>(POOL, 1, BROKEN);
   atomic.store<i32>(line, -1, DONE);
   atomic.notify(line + DONE, -1);
   openBarrier();
@@ -180,7 +180,7 @@ export function abandon(thread: i32): void {
 
 /** Lets every worker return from `serve`, those too that have not reached it yet; jobs run on one thread from now on. */
 export function shutdown(): void {
-  store<i32>(JOB, 1, AVAILABLE);
+  store<i32>(POOL, 1, AVAILABLE);
   for (let t = 1; t < MAX_THREADS; t++) {
     const line = lineOf(t);
     atomic.store<i32>(line, -1, ORDER);

@@ -4,14 +4,15 @@
 // Backward, with dt = s·dY·B [M, r]:
 //   dB = dYᵀ·t     dA = dtᵀ·drop(x)     dX = dY·W + mask∘(dt·A)/(1−p)     dW = dYᵀ·x     db = Σ rows of dY
 // Only what a source asks for is computed: a frozen W has no dW. Without dropout both terms of dX are one fused
-// product. Products of different shapes divide the scratch among the threads differently: a barrier parts them.
+// product. A thread has one room of the scratch for all products, so that threads meet only where one reads what
+// another wrote (t, dt, drop(x)), or where one tensor is several sources, whose gradients are shared out differently.
 // Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
 //
 // Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
 
 import { layoutOf, turnedData, turnedLayout } from "../frozen";
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/policy";
 import { Job } from "../job";
 import { addWork, barrier } from "../parallel";
 import { bounded, lines } from "../size";
@@ -112,14 +113,26 @@ function masked(
   dropoutRange(adds, out, x, y.i2, y.f1, begin, Share.end(n, 16, thread, threads));
 }
 
-/** This thread's share of x *= s. */
-function scaled(x: usize, n: i32, s: f32, thread: i32, threads: i32): void {
-  const factor = f32x4.splat(s);
-  const end = Share.end(n, 16, thread, threads);
-  for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {
-    const at = x + ((<usize>i) << 2);
-    v128.store(at, f32x4.mul(v128.load(at), factor));
+/** x *= s for what this thread has of a product x [m, n]. */
+function scaled(x: usize, m: i32, n: i32, s: f32, thread: i32, threads: i32): void {
+  if (!Split.byRows(m, n)) {
+    const panels = (n + NR - 1) / NR;
+    const begin = Split.first(panels, thread, threads) * NR;
+    const end = min(n, Split.first(panels, thread + 1, threads) * NR);
+    for (let i = 0; i < m; i++) scaleRange(x, i * n + begin, i * n + end, s);
+    return;
   }
+  const panels = (m + MR - 1) / MR;
+  const begin = Split.first(panels, thread, threads) * MR;
+  scaleRange(x, begin * n, min(m, Split.first(panels, thread + 1, threads) * MR) * n, s);
+}
+
+function scaleRange(x: usize, begin: i32, end: i32, s: f32): void {
+  const factor = f32x4.splat(s);
+  const stop = x + ((<usize>end) << 2);
+  let at = x + ((<usize>begin) << 2);
+  for (; at + 16 <= stop; at += 16) v128.store(at, f32x4.mul(v128.load(at), factor));
+  for (; at < stop; at += 4) store<f32>(at, load<f32>(at) * s);
 }
 
 export function linearForward(y: Tensor, thread: i32, threads: i32): void {
@@ -140,8 +153,7 @@ export function linearForward(y: Tensor, thread: i32, threads: i32): void {
     }
     const a = Parts.a(y);
     gemm(m, r, k, input, A_ROWS, k, a.data, B_COLS, k, y.saved, r, false, scratch, thread, threads);
-    barrier(thread, threads);
-    scaled(y.saved, m * r, y.f0, thread, threads);
+    scaled(y.saved, m, r, y.f0, thread, threads);
     barrier(thread, threads);
     b = Parts.b(y).data;
   }
@@ -164,10 +176,11 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
   const k = Parts.k(y);
   const r = Parts.rank(y);
   const g = y.grad;
-  const scratch = state().scratch;
   const dx = gradient(x);
   const dw = gradient(w);
-  const dt = scratch + productScratch(y, Job.Backward, threads);
+  const rooms = productScratch(y, Job.Backward, threads);
+  const dt = state().scratch + rooms;
+  const apart = repeats(y) ? threads : 1;
   let products = 0;
   if (y.i1 != 0) {
     const a = Parts.a(y);
@@ -178,50 +191,69 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
     const drops = y.f1 > 0;
     if (da != 0 || dx != 0) {
       if (drops && da != 0) masked(y, dropped, x.data, m * k, false, thread, threads);
-      gemm(m, r, n, g, A_ROWS, n, b.data, B_ROWS, r, dt, r, false, scratch, thread, threads);
-      barrier(thread, threads);
-      scaled(dt, m * r, y.f0, thread, threads);
-      barrier(thread, threads);
+      const room = roomFor(gemmScratch(m, r, n, B_ROWS, threads), rooms, thread, threads);
+      gemm(m, r, n, g, A_ROWS, n, b.data, B_ROWS, r, dt, r, false, room, thread, threads);
+      scaled(dt, m, r, y.f0, thread, threads);
       products += 1;
     }
     if (db != 0) {
+      const room = roomFor(gemmScratch(n, r, m, B_ROWS, threads), rooms, thread, threads);
       // biome-ignore format: one operand after the other
-      gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), scratch, thread, threads);
-      barrier(thread, threads);
+      gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), room, thread, threads);
       products += 1;
     }
+    barrier(thread, threads);
     if (da != 0) {
       const input = drops ? dropped : x.data;
+      const room = roomFor(gemmScratch(r, k, m, B_ROWS, threads), rooms, thread, threads);
       // biome-ignore format: one operand after the other
-      gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), scratch, thread, threads);
-      barrier(thread, threads);
+      gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), room, thread, threads);
+      barrier(thread, apart);
       products += 1;
     }
     if (dx != 0) {
       const fused = drops ? 0 : r;
-      inputGradient(y, dx, fused, dt, a.data, thread, threads);
+      inputGradient(y, dx, fused, dt, a.data, rooms, thread, threads);
       if (drops) {
         barrier(thread, threads);
+        const room = roomFor(gemmScratch(m, k, r, B_ROWS, threads), rooms, thread, threads);
         // biome-ignore format: one operand after the other
-        gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, scratch, thread, threads);
+        gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, room, thread, threads);
         barrier(thread, threads);
         masked(y, dx, dropped, m * k, true, thread, threads);
       }
       products += 1;
     }
   } else if (dx != 0) {
-    inputGradient(y, dx, 0, 0, 0, thread, threads);
+    inputGradient(y, dx, 0, 0, 0, rooms, thread, threads);
   }
   if (dw != 0) {
-    barrier(thread, threads);
-    gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), scratch, thread, threads);
+    barrier(thread, apart);
+    const room = roomFor(gemmScratch(n, k, m, B_ROWS, threads), rooms, thread, threads);
+    gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), room, thread, threads);
   }
-  if (y.i0 != 0) biasGradient(source(y, 2), g, m, n, thread, threads);
+  if (y.i0 != 0 && gradient(source(y, 2)) != 0) {
+    barrier(thread, apart);
+    biasGradient(source(y, 2), g, m, n, thread, threads);
+  }
   addWork(thread, (<u64>y.size * <u64>k * <u64>(i32(dx != 0) + i32(dw != 0))) / <u64>threads);
   if (thread != 0) return;
   count(Counter.ProductLowRank, products);
   if (dx != 0) count(Counter.ProductInputGradient, 1);
   if (dw != 0) count(Counter.ProductWeightGradient, 1);
+}
+
+/** Is one tensor several sources of `y`? */
+function repeats(y: Tensor): bool {
+  for (let i = 1; i < y.sources; i++) {
+    for (let j = 0; j < i; j++) if (source(y, i).root == source(y, j).root) return true;
+  }
+  return false;
+}
+
+/** The scratch to give to a product that needs `bytes` of it, so that this thread's part lies in its room of `rooms`. */
+function roomFor(bytes: usize, rooms: usize, thread: i32, threads: i32): usize {
+  return state().scratch + <usize>thread * ((rooms - bytes) / <usize>threads);
 }
 
 /** dX = or += dY·W + dt·A. */
@@ -231,27 +263,26 @@ function inputGradient(
   r: i32,
   dt: usize,
   a: usize,
+  rooms: usize,
   thread: i32,
   threads: i32,
 ): void {
   const w = source(y, 1);
+  const m = Parts.m(y);
   const n = Parts.n(y);
   const k = Parts.k(y);
+  const layout = turnedLayout(w);
+  const bytes = gemmLowRankScratch(m, k, n, layout, r, threads);
   // biome-ignore format: one operand after the other
   gemmLowRank(
-    Parts.m(y), k, n, y.grad, A_ROWS, n, turnedData(w), turnedLayout(w), k, dx, k,
-    accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k, state().scratch, thread, threads,
+    m, k, n, y.grad, A_ROWS, n, turnedData(w), layout, k, dx, k, accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k,
+    roomFor(bytes, rooms, thread, threads), thread, threads,
   );
 }
 
-/**
- * This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. The tensor may be x or W as well,
- * whose gradient was divided in another way: a barrier parts them.
- */
+/** This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. */
 function biasGradient(b: Tensor, g: usize, m: i32, n: i32, thread: i32, threads: i32): void {
   const db = gradient(b);
-  if (db == 0) return;
-  barrier(thread, threads);
   const begin = Share.begin(n, 4, thread, threads);
   const end = Share.end(n, 4, thread, threads);
   if (!accumulates(b)) memory.fill(db + ((<usize>begin) << 2), 0, (<usize>(end - begin)) << 2);

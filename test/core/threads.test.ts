@@ -223,6 +223,29 @@ test("a program that leaves its workers asleep ends by itself", async () => {
   assert.equal(await runProgram(body), { status: 0, output: "2" });
 });
 
+test("threads burn no core while the program idles after its work", async () => {
+  const create = new URL("../../src/tensor/create.js", import.meta.url);
+  const body = `
+    import { zeros } from ${JSON.stringify(create.href)};
+    const engine = await Engine.create({ threads: 3 });
+    const used = [];
+    for (let i = 0; i < 4; i++) {
+      engine.run(() => zeros([64, 1024]).exp());
+      const before = process.cpuUsage();
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const { user, system } = process.cpuUsage(before);
+      used.push((user + system) / 1000);
+    }
+    console.log(engine.stats().parallelJobs, Math.min(...used));`;
+  const { status, output } = await runProgram(body);
+  assert.is(status, 0, output);
+  const [jobs = 0, milliseconds = 0] = output.split(" ").map(Number);
+  assert.is(jobs, 4);
+  // Two workers spin for 20000 loads each, 2 ms if a load takes 50 ns, and 20 ms are left to the runtime; the least of
+  // four periods, as it may still be compiling in the first. A worker that went on would use all of the 300 ms.
+  assert.ok(milliseconds < 22, `${milliseconds} ms of CPU time in 300 ms of idleness`);
+});
+
 test("a program that shuts its engine down ends by itself and reports one thread", async () => {
   const body = `${startTwo} engine.shutdown(); console.log(engine.threads);`;
   assert.equal(await runProgram(body), { status: 0, output: "2\n1" });

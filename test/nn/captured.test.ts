@@ -4,10 +4,11 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { Engine } from "../../src/core/engine.ts";
 import { capture } from "../../src/tensor/capture.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { seed } from "../support/arbitraries.ts";
-import { batchesOf, expectSameBits, train, training } from "../support/captured.ts";
+import { batchesOf, expectSameBits, type Training, train, training } from "../support/captured.ts";
 import { engines } from "../support/engines.ts";
 import { heldBytes } from "../support/inEngine.ts";
 import { llamaStyle, randomBatch, styles } from "../support/models.ts";
@@ -52,6 +53,24 @@ test("for random shapes, ranks and targets replays are the eager steps bit for b
     ),
     { numRuns: 30 },
   );
+});
+
+test("replays on two and on three threads have the bits of one", async () => {
+  const three = await Engine.create({ deterministic: true, threads: 3 });
+  for (const [style, config] of styles) {
+    const batches = [1, 2, 3].map((seed) =>
+      randomBatch(config, { batchSize: 5, blockSize: 33, seed }),
+    );
+    const [one, ...more] = [all[0]!.engine, all[1]!.engine, three].map((engine) => {
+      const { parallelJobs } = engine.stats();
+      const made = (): Training => training(config, { lora: { loraDropout: 0.2 } });
+      const result = train(engine, made, batches, { captured: true });
+      assert.is(engine.stats().parallelJobs > parallelJobs, engine.threads > 1, style);
+      return result;
+    });
+    for (const result of more) assert.equal(result, one, style);
+  }
+  three.shutdown();
 });
 
 test("rates and schedules that change between replays take effect", () => {

@@ -1,9 +1,9 @@
-// A whole training step, loss to updated weights: the same bits on one thread and on two, and for the same seed.
+// A whole training step, loss to updated weights: the same bits on one thread, two and three, and for the same seed.
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { injectLora } from "../../src/adapters/inject.ts";
-import type { Engine } from "../../src/core/engine.ts";
+import { Engine } from "../../src/core/engine.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
 import { manualSeed } from "../../src/tensor/random.ts";
@@ -12,6 +12,7 @@ import { engines } from "../support/engines.ts";
 import { drawAdapter, randomBatch, smallModel, styles } from "../support/models.ts";
 
 const all = await engines();
+const three = await Engine.create({ deterministic: true, threads: 3 });
 
 interface TrainingStep {
   readonly loss: number;
@@ -80,14 +81,13 @@ for (const [family, config] of styles) {
     { full: true, packed: true },
   ] satisfies StepOptions[]) {
     const what = JSON.stringify(options);
-    test(`two threads train to the bits of one: ${family} ${what}`, () => {
-      for (const [one, two] of [
-        [all[0]!, all[1]!],
-        [all[2]!, all[3]!],
+    test(`two and three threads train to the bits of one: ${family} ${what}`, () => {
+      for (const [one, more] of [
+        [all[0]!.engine, all[1]!.engine],
+        [all[0]!.engine, three],
+        [all[2]!.engine, all[3]!.engine],
       ] as const) {
-        const [alone, shared] = [one, two].map(({ engine }) =>
-          trainingStep(engine, config, options),
-        );
+        const [alone, shared] = [one, more].map((engine) => trainingStep(engine, config, options));
         assert.equal([alone!.parallel, shared!.parallel], [false, true]);
         assert.is(shared!.loss, alone!.loss);
         assert.equal(shared!.gradients, alone!.gradients);
