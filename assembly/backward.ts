@@ -1,14 +1,16 @@
 // The backward pass: the tape in reverse, from a loss to the leaves. All memory of the pass is reserved before the first
 // op runs; gradients of intermediate tensors live as long as they are needed and hand their buffers on.
 
-import { allocate, arenaAllocate, Mark, reserveScratch, rewind, takeMark } from "./memory";
+import { arenaAllocate, hold, Mark, rewind, takeMark } from "./arena";
+import { allocate, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { addRow } from "./ops/move";
 import { note } from "./record";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
-import { freeGradient, run, threadsFor } from "./tape";
+import { rerunSegment } from "./segment";
+import { freeGradient, run, takesPart, threadsFor } from "./tape";
 import { Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
 
 // @ts-ignore: decorator
@@ -64,11 +66,6 @@ function settle(root: Tensor): void {
   }
 }
 
-/** Does backward run this record? The answer is known once all records behind it have been asked. */
-function takesPart(t: Tensor): bool {
-  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
-}
-
 /** All memory that the record's turn in backward needs: gradient buffers of its sources, and scratch. */
 function reserve(t: Tensor): bool {
   for (let i = 0; i < t.sources; i++) {
@@ -118,8 +115,15 @@ export function backward(at: usize): bool {
     root.flags = (root.flags & ~Flag.New) | Flag.Reached;
     store<f32>(root.grad, load<f32>(root.grad) + 1);
   }
+  // Bytes of the segment whose values are there again.
+  let held: f64 = 0;
   for (let r = at; r != 0; r = tensor(r).previous) {
     const t = tensor(r);
+    if (t.op == Op.Recompute && done) {
+      hold(<f64>t.saved - held);
+      held = <f64>t.saved;
+      rerunSegment(t);
+    }
     if (!takesPart(t)) continue;
     if (done) {
       settleSources(t);

@@ -15,6 +15,8 @@ export {
   openScope,
   retainGradient,
 } from "./tape";
+// segments that backward runs again
+export { closeSegment, keepResult, openSegment } from "./segment";
 // programs
 export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
 // frozen weights

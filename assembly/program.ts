@@ -10,7 +10,8 @@
 import { backward } from "./backward";
 import { copyDense } from "./frozen";
 import { Job } from "./job";
-import { allocate, release, releaseIdleChunks } from "./memory";
+import { releaseIdleChunks } from "./arena";
+import { allocate, release } from "./memory";
 import { Op } from "./op";
 import { adamw, captureList, clipGradients, sgd } from "./optim";
 import { firstOutside } from "./range";
@@ -28,6 +29,8 @@ class Program {
   mark: usize;
   tail: usize;
   depth: i32;
+  regionFirst: usize;
+  segments: i32;
   /** Dropouts of one run: what is drawn after it goes on from there. */
   dropouts: u32;
   bytes: f64;
@@ -51,6 +54,8 @@ function swap(at: usize): void {
   const mark = s.mark;
   const tail = s.tail;
   const depth = s.depth;
+  const regionFirst = s.regionFirst;
+  const segments = s.segments;
   const bytes = counted(Counter.ArenaBytes);
   s.firstChunk = p.firstChunk;
   s.chunk = p.chunk;
@@ -58,6 +63,9 @@ function swap(at: usize): void {
   s.mark = p.mark;
   s.tail = p.tail;
   s.depth = p.depth;
+  s.regionFirst = p.regionFirst;
+  s.regionChunk = 0;
+  s.segments = p.segments;
   count(Counter.ArenaBytes, p.bytes - bytes);
   p.firstChunk = firstChunk;
   p.chunk = chunk;
@@ -65,6 +73,8 @@ function swap(at: usize): void {
   p.mark = mark;
   p.tail = tail;
   p.depth = depth;
+  p.regionFirst = regionFirst;
+  p.segments = segments;
   p.bytes = bytes;
 }
 

@@ -34,6 +34,16 @@ export class State {
   firstChunk: usize;
   chunk: usize;
   cursor: usize;
+  /** The region of segments that run again (segment.ts): the same three. */
+  regionFirst: usize;
+  regionChunk: usize;
+  regionCursor: usize;
+  /** 1 while the region stands in the place of the arena. */
+  exchanged: i32;
+  /** The open segment, the depth it lies at, and how many closed ones the tape has. */
+  segment: usize;
+  segmentDepth: i32;
+  segments: i32;
   /** Innermost open scope's mark, and how many are open. */
   mark: usize;
   depth: i32;

@@ -24,6 +24,10 @@ export const enum Flag {
   New = 32,
   /** Backward has added to the gradient since it was last dropped. */
   Reached = 64,
+  /** The result of a segment that backward runs again: its values stay (segment.ts). */
+  Kept = 128,
+  /** Backward is about to read these values: the op runs again. */
+  Needed = 256,
 }
 
 // @ts-ignore: decorator

@@ -15,6 +15,12 @@ export interface Exports {
   closeScope(): void;
   lastRecord(): number;
   backward(record: number): number;
+  // segments that backward runs again
+  /** 0 when out of memory. */
+  openSegment(): number;
+  /** 0 when out of memory. */
+  keepResult(record: number): number;
+  closeSegment(): void;
   // programs
   /** Address of a program, or 0 when out of memory. */
   beginProgram(): number;

@@ -37,6 +37,7 @@ export const Op = {
   Matmul: 44,
   Linear: 45,
   LinearCrossEntropy: 46,
+  Recompute: 63,
   Backward: 64,
   DropGradient: 65,
   ExpectInside: 66,
@@ -78,6 +79,8 @@ export const Flag = {
   Captured: 16,
   New: 32,
   Reached: 64,
+  Kept: 128,
+  Needed: 256,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

@@ -100,6 +100,13 @@ export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T
   return engine.run(() => (engine.scopes.length === 0 ? scope(() => noGrad(fn)) : fn()));
 }
 
+/** Is noGrad not in force? */
+export function recordsGradients({ wasm }: Engine): boolean {
+  const mode = wasm.setGradMode(1);
+  wasm.setGradMode(mode);
+  return mode !== 0;
+}
+
 /**
  * Runs `fn` without recording gradients: nothing made inside requires one.
  * @throws UsageError when `fn` is async

@@ -99,7 +99,7 @@ export class Tensor {
 
   /** True for what a captured step gave. */
   get isResult(): boolean {
-    return this.#lifetime.over !== undefined;
+    return this.#lifetime.ofStep === true;
   }
 
   /** Does it live and die with that scope? */
