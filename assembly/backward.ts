@@ -6,6 +6,7 @@ import { allocate, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { addRow } from "./ops/move";
+import { settleFor, spend } from "./plan";
 import { note } from "./record";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
@@ -54,7 +55,7 @@ function ensureGradient(t: Tensor): bool {
     count(Counter.LeafGradientBytes, <f64>bytes);
     return true;
   }
-  root.grad = intermediateGradient(spareBytes(root));
+  root.grad = root.place != 0 ? root.place : intermediateGradient(spareBytes(root));
   root.flags |= Flag.Fresh;
   return root.grad != 0;
 }
@@ -93,6 +94,7 @@ function settleSources(t: Tensor): void {
  */
 export function backward(at: usize): bool {
   const s = state();
+  if (!settleFor(at)) return false;
   const loss = tensor(at);
   const markAt = arenaAllocate(offsetof<Mark>());
   if (markAt == 0) return false;
@@ -104,6 +106,11 @@ export function backward(at: usize): bool {
     const t = tensor(r);
     if (!takesPart(t)) continue;
     done = reserve(t);
+    if (s.recording != 0 && t.flags & Flag.Spent) {
+      done = false;
+      s.failedBytes = 0;
+    }
+    if (t.place != 0) continue;
     // A buffer has several users, one after the other.
     changetype<Spare>(t.grad).next = s.spareGradients;
     changetype<Spare>(t.grad).bytes = spareBytes(t);
@@ -140,6 +147,9 @@ export function backward(at: usize): bool {
   }
   s.spareGradients = 0;
   rewind(mark);
-  if (done) note(Op.Backward, 1, at);
+  if (done && s.recording != 0) {
+    note(Op.Backward, 1, at);
+    spend();
+  }
   return done;
 }

@@ -15,6 +15,7 @@ import { allocate, release } from "./memory";
 import { Op } from "./op";
 import { adamw, captureList, clipGradients, sgd } from "./optim";
 import { firstOutside } from "./range";
+import { settleLast } from "./plan";
 import { Counter, count, counted, state } from "./state";
 import { closeScope, dropGradient, isView, openScope, run } from "./tape";
 import { Flag, source, Tensor, tensor } from "./tensor";
@@ -29,8 +30,6 @@ class Program {
   mark: usize;
   tail: usize;
   depth: i32;
-  regionFirst: usize;
-  segments: i32;
   /** Dropouts of one run: what is drawn after it goes on from there. */
   dropouts: u32;
   bytes: f64;
@@ -54,8 +53,6 @@ function swap(at: usize): void {
   const mark = s.mark;
   const tail = s.tail;
   const depth = s.depth;
-  const regionFirst = s.regionFirst;
-  const segments = s.segments;
   const bytes = counted(Counter.ArenaBytes);
   s.firstChunk = p.firstChunk;
   s.chunk = p.chunk;
@@ -63,9 +60,6 @@ function swap(at: usize): void {
   s.mark = p.mark;
   s.tail = p.tail;
   s.depth = p.depth;
-  s.regionFirst = p.regionFirst;
-  s.regionChunk = 0;
-  s.segments = p.segments;
   count(Counter.ArenaBytes, p.bytes - bytes);
   p.firstChunk = firstChunk;
   p.chunk = chunk;
@@ -73,8 +67,6 @@ function swap(at: usize): void {
   p.mark = mark;
   p.tail = tail;
   p.depth = depth;
-  p.regionFirst = regionFirst;
-  p.segments = segments;
   p.bytes = bytes;
 }
 
@@ -91,14 +83,21 @@ export function beginProgram(): usize {
     release(at);
     return 0;
   }
-  state().recording = 1;
+  const s = state();
+  s.recording = 1;
+  s.settled = 0;
+  s.plan = 0;
+  s.planBytes = 0;
   return at;
 }
 
-/** Puts the program aside; false when memory ran out for one of its records: it must not be run then. */
-export function endProgram(at: usize): bool {
+/**
+ * Runs what is still pending, unless the step was broken off, and puts the program aside; false when memory ran out for
+ * one of its records: it must not be run then.
+ */
+export function endProgram(at: usize, complete: bool): bool {
   const s = state();
-  const whole = s.recording == 1;
+  const whole = complete && s.recording == 1 && settleLast();
   changetype<Program>(at).dropouts = s.dropoutOrdinal;
   s.recording = 0;
   for (let r = s.tail; r != 0; r = tensor(r).previous) {

@@ -6,7 +6,10 @@
 //   tape     ... | open | op | op | ... | Recompute | ...      the Recompute record stands at a segment's end
 //   region   chunks, as the arena's; as large as the largest segment on the tape
 //
+// While a step is captured there is no region: a plan (plan.ts) says where a segment works.
+//
 // Recompute: s0: the record before the segment, or 0   saved: bytes that the segment took of the region
+//            i0: 1 if the segment's values are gone
 
 import { arenaAllocate, hold, regionAllocate, rewindRegion } from "./arena";
 import { Job } from "./job";
@@ -14,6 +17,7 @@ import { backwardReadsResult, backwardReadsSource } from "./needs";
 import { Op } from "./op";
 import { append, begin } from "./record";
 import { state } from "./state";
+import * as table from "./table";
 import { isView, run, takesPart } from "./tape";
 import { dataBytes, Flag, source, Tensor, tensor } from "./tensor";
 
@@ -33,7 +37,7 @@ export function openSegment(): bool {
 /** Does what is made now go with the open segment? Not what inner scopes make, which free their own. */
 export function inSegment(): bool {
   const s = state();
-  return s.segment != 0 && s.segmentDepth == s.depth;
+  return s.segment != 0 && s.segmentDepth == s.depth && s.recording == 0;
 }
 
 /** Memory of the region for the open segment, or 0. */
@@ -56,11 +60,12 @@ export function keepResult(at: usize): bool {
   const from = owner.data;
   for (let r = s.tail; r != before; r = tensor(r).previous) {
     if (r != changetype<usize>(owner) || owner.op == Op.Leaf || owner.flags & Flag.Kept) continue;
+    owner.flags |= Flag.Kept;
+    if (s.recording != 0) break;
     const bytes = dataBytes(owner);
     const to = arenaAllocate(bytes);
     if (to == 0) return false;
     memory.copy(to, from, bytes);
-    owner.flags |= Flag.Kept;
     for (let v = s.tail; v != before; v = tensor(v).previous) {
       if (ownerOf(tensor(v)) == owner) tensor(v).data = to;
     }
@@ -75,6 +80,8 @@ export function closeSegment(): void {
   const end = tensor(s.segment);
   append(s.segment);
   s.segment = 0;
+  if (s.recording != 0) return;
+  end.i0 = 1;
   s.segments += 1;
   rewindRegion();
   hold(-(<f64>end.saved));
@@ -86,14 +93,14 @@ function need(t: Tensor): void {
 }
 
 /** Marks the records before `end` whose values the rest of the backward pass reads; the first of them, 0 when none is. */
-function markNeeded(end: Tensor): usize {
+export function markNeeded(end: Tensor): usize {
   let first: usize = 0;
   for (let r = end.previous; r != end.s0; r = tensor(r).previous) tensor(r).flags &= ~Flag.Needed;
   for (let r = end.previous; r != end.s0; r = tensor(r).previous) {
     const t = tensor(r);
     const reads = takesPart(t);
     if (reads) {
-      if (t.saved != 0) t.flags |= Flag.Needed;
+      if (table.savedBytes(t) != 0) t.flags |= Flag.Needed;
       if (backwardReadsResult(t)) need(t);
     }
     const again = (t.flags & Flag.Needed) != 0;
@@ -107,6 +114,7 @@ function markNeeded(end: Tensor): usize {
 
 /** Runs a segment's ops again as far as backward needs them. */
 export function rerunSegment(end: Tensor): void {
+  if (end.i0 == 0) return;
   const first = markNeeded(end);
   if (first == 0) return;
   for (let r = first; r != changetype<usize>(end); r = tensor(r).next) {

@@ -49,6 +49,10 @@ export class State {
   depth: i32;
   /** The tape's last record. */
   tail: usize;
+  /** While a program is captured: the last record that has been run; the block of the last plan, and its bytes (plan.ts). */
+  settled: usize;
+  plan: usize;
+  planBytes: usize;
   /** While a program is captured: 1, or 2 when memory ran out for a record of it. */
   recording: i32;
   /** 0 inside noGrad. */

@@ -9,6 +9,7 @@ import { Job } from "./job";
 import { Op } from "./op";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
+import { reveal } from "./plan";
 import { inSegment, segmentAllocate } from "./segment";
 import { bounded } from "./size";
 import { Counter, count, state } from "./state";
@@ -72,6 +73,15 @@ export function commit(at: usize): bool {
     for (let i = 0; i < t.sources; i++) {
       if (requiresGrad(source(t, i))) t.flags |= Flag.RequiresGrad;
     }
+  }
+  if (s.recording != 0 && t.op != Op.Leaf) {
+    // To be run when a backward pass, or the end of the step, asks for it (plan.ts).
+    if (t.op == Op.Reshape) t.root = source(t, 0).root;
+    for (let i = 0; i < t.sources; i++) reveal(source(t, i));
+    if (isView(t)) t.data = source(t, 0).data;
+    append(at);
+    count(Counter.Records, 1);
+    return true;
   }
   if (isView(t) && inTape) {
     const viewed = source(t, 0);

@@ -69,6 +69,7 @@ export const Field = {
   saved: 148,
   kept: 152,
   turned: 156,
+  place: 160,
 } as const;
 
 export const Flag = {
@@ -81,6 +82,11 @@ export const Flag = {
   Reached: 64,
   Kept: 128,
   Needed: 256,
+  Hidden: 512,
+  Dropped: 1024,
+  Gone: 2048,
+  Planned: 4096,
+  Spent: 8192,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

@@ -109,18 +109,18 @@ class Program<R> implements Recording {
         }
       }
     } catch (error) {
-      this.#end();
+      this.#end(false);
       this.dispose();
       throw error;
     }
-    if (!this.#end()) {
+    if (!this.#end(true)) {
       this.dispose();
       engine.outOfMemory("a captured step");
     }
   }
 
-  #end(): boolean {
-    const whole = this.engine.wasm.endProgram(this.#address) !== 0;
+  #end(complete: boolean): boolean {
+    const whole = this.engine.wasm.endProgram(this.#address, Number(complete)) !== 0;
     this.engine.leaveScope();
     return whole;
   }

@@ -11,8 +11,9 @@
 
 import { current, expectSynchronous, type Lifetime } from "../core/engine.ts";
 import { Op } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
-import { composed, recordsGradients, replaced, scope, tensorsIn } from "./scope.ts";
+import { composed, hiding, recordsGradients, replaced, scope, tensorsIn } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -25,7 +26,8 @@ import type { Tensor } from "./tensor.ts";
  */
 export function recompute<T>(fn: () => T): T {
   const engine = current();
-  const run = (): T => expectSynchronous(fn(), "recompute");
+  const call = (): T => expectSynchronous(fn(), "recompute");
+  const run = (): T => (recording() === null ? call() : hiding(engine, call));
   if (engine.scopes.length === 0) return composed({ engine }, run);
   if (engine.inSegment) return run();
   // Nothing will run again: an inner scope frees as much.
