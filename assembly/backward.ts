@@ -1,14 +1,17 @@
 // The backward pass: the tape in reverse, from a loss to the leaves. All memory of the pass is reserved before the first
 // op runs; gradients of intermediate tensors live as long as they are needed and hand their buffers on.
 
-import { allocate, arenaAllocate, Mark, reserveScratch, rewind, takeMark } from "./memory";
+import { arenaAllocate, hold, Mark, rewind, takeMark } from "./arena";
+import { allocate, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { addRow } from "./ops/move";
+import { settleFor, spend } from "./plan";
 import { note } from "./record";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
-import { freeGradient, run, threadsFor } from "./tape";
+import { rerunSegment } from "./segment";
+import { freeGradient, run, takesPart, threadsFor } from "./tape";
 import { Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
 
 // @ts-ignore: decorator
@@ -52,7 +55,7 @@ function ensureGradient(t: Tensor): bool {
     count(Counter.LeafGradientBytes, <f64>bytes);
     return true;
   }
-  root.grad = intermediateGradient(spareBytes(root));
+  root.grad = root.place != 0 ? root.place : intermediateGradient(spareBytes(root));
   root.flags |= Flag.Fresh;
   return root.grad != 0;
 }
@@ -62,11 +65,6 @@ function settle(root: Tensor): void {
     memory.fill(root.grad, 0, (<usize>root.size) << 2);
     root.flags &= ~Flag.Fresh;
   }
-}
-
-/** Does backward run this record? The answer is known once all records behind it have been asked. */
-function takesPart(t: Tensor): bool {
-  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
 }
 
 /** All memory that the record's turn in backward needs: gradient buffers of its sources, and scratch. */
@@ -96,6 +94,7 @@ function settleSources(t: Tensor): void {
  */
 export function backward(at: usize): bool {
   const s = state();
+  if (!settleFor(at)) return false;
   const loss = tensor(at);
   const markAt = arenaAllocate(offsetof<Mark>());
   if (markAt == 0) return false;
@@ -107,6 +106,11 @@ export function backward(at: usize): bool {
     const t = tensor(r);
     if (!takesPart(t)) continue;
     done = reserve(t);
+    if (s.recording != 0 && t.flags & Flag.Spent) {
+      done = false;
+      s.failedBytes = 0;
+    }
+    if (t.place != 0) continue;
     // A buffer has several users, one after the other.
     changetype<Spare>(t.grad).next = s.spareGradients;
     changetype<Spare>(t.grad).bytes = spareBytes(t);
@@ -118,8 +122,15 @@ export function backward(at: usize): bool {
     root.flags = (root.flags & ~Flag.New) | Flag.Reached;
     store<f32>(root.grad, load<f32>(root.grad) + 1);
   }
+  // Bytes of the segment whose values are there again.
+  let held: f64 = 0;
   for (let r = at; r != 0; r = tensor(r).previous) {
     const t = tensor(r);
+    if (t.op == Op.Recompute && done) {
+      hold(<f64>t.saved - held);
+      held = <f64>t.saved;
+      rerunSegment(t);
+    }
     if (!takesPart(t)) continue;
     if (done) {
       settleSources(t);
@@ -136,6 +147,9 @@ export function backward(at: usize): bool {
   }
   s.spareGradients = 0;
   rewind(mark);
-  if (done) note(Op.Backward, 1, at);
+  if (done && s.recording != 0) {
+    note(Op.Backward, 1, at);
+    spend();
+  }
   return done;
 }

@@ -1,6 +1,7 @@
 // Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
 // for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
+import { settle } from "./plan";
 import { note } from "./record";
 import { packB } from "./gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "./gemm/panels";
@@ -31,14 +32,30 @@ export function readsPanels(op: i32, i: i32): bool {
   return i == 1 && (op == Op.Linear || op == Op.LinearCrossEntropy || op == Op.Embedding);
 }
 
+/** Do eight rows at a time become panels in place? Then no tape reads the rows, and there is no row beside whole panels. */
+function packsInPlace(t: Tensor): bool {
+  return state().depth == 0 && (dim(t, 0) & 7) == 0;
+}
+
 /**
- * Lays a persistent weight out as panels. Its rows go to a record of their own, which is also what the ops on the tape
+ * Lays a persistent weight out as panels, in place where that can be: then the result is `at`. Else its rows go to a record of their own, which is also what the ops on the tape
  * that need rows read from now on; it is to be disposed of when the tape is gone, for views share its data. 0 when out
  * of memory: nothing has changed.
  */
 export function pack(at: usize): usize {
   const t = tensor(at);
-  if (!reserveScratch(lines(8, dim(t, 1)))) return 0;
+  const k = dim(t, 1);
+  if (!reserveScratch(lines(8, k))) return 0;
+  if (packsInPlace(t)) {
+    t.flags |= Flag.Packed;
+    const scratch = state().scratch;
+    const bytes = (<usize>k) << 5;
+    for (let panel = t.data; panel < t.data + dataBytes(t); panel += bytes) {
+      memory.copy(scratch, panel, bytes);
+      packWeight(panel, scratch, 8, k);
+    }
+    return at;
+  }
   const rows = allocate(offsetof<Tensor>());
   const panels = allocate((<usize>panelFloats(dim(t, 0), dim(t, 1))) << 2);
   if (rows == 0 || panels == 0) {
@@ -110,6 +127,7 @@ export function copyDense(target: usize, source: usize): void {
   note(Op.CopyDense, 2, target, source);
   const t = tensor(target);
   const s = tensor(source);
+  if (s.data == 0) settle();
   if (s.flags & Flag.Packed) unpackWeight(t.data, s.data, dim(s, 0), dim(s, 1));
   else memory.copy(t.data, s.data, dataBytes(s));
 }

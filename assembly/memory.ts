@@ -1,19 +1,17 @@
-// Memory: persistent blocks, freed one by one, and the tape arena, freed by closing a scope.
+// Memory: persistent blocks, freed one by one. What a scope makes lies in the arena (arena.ts), whose chunks are such blocks.
 //
-//   persistent  | header 64 | payload, 64-byte aligned, padded to 64 | header 64 | payload | ...
-//   arena       chunks, each a persistent block: | next, end, 56 unused | records and buffers, bump-allocated |
+//   | header 64 | payload, 64-byte aligned, padded to 64 | header 64 | payload | ...
 //
 // Every tensor's data therefore starts on a 64-byte line and is padded to whole lines: loops over a whole
 // tensor may run over the pad, whose contents are arbitrary. Only the main thread allocates.
 
+import { releaseIdleChunks } from "./arena";
 import { HEAP } from "./layout";
-import { Counter, count, counted, state } from "./state";
+import { Counter, count, state } from "./state";
 
-const ALIGN: usize = 64;
-const SMALLEST_CHUNK: usize = 256 * 1024;
-const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
+export const ALIGN: usize = 64;
 /** Nothing of more bytes fits into 4 GiB beside what lies there already; sums of sizes below it do not wrap around. */
-const MOST: usize = 0xffff0000;
+export const MOST: usize = 0xffff0000;
 
 // @ts-ignore: decorator
 @unmanaged
@@ -28,7 +26,7 @@ class Block {
   previousFree: usize;
 }
 
-function roundUp(bytes: usize): usize {
+export function roundUp(bytes: usize): usize {
   return (bytes + ALIGN - 1) & ~(ALIGN - 1);
 }
 
@@ -151,118 +149,9 @@ export function release(payload: usize): void {
   link(header);
 }
 
-// @ts-ignore: decorator
-@unmanaged
-class Chunk {
-  next: usize;
-  end: usize;
-}
-
-function chunk(at: usize): Chunk {
-  return changetype<Chunk>(at);
-}
-
-function enter(at: usize): void {
-  state().chunk = at;
-  state().cursor = at + ALIGN;
-}
-
-/** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
-function addChunk(need: usize): usize {
-  const s = state();
-  const usual = min<usize>(
-    max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK),
-    LARGEST_CHUNK,
-  );
-  let at = allocate(max<usize>(need + ALIGN, usual));
-  if (at == 0 && need + ALIGN < usual) at = allocate(need + ALIGN);
-  if (at == 0) return 0;
-  chunk(at).next = 0;
-  chunk(at).end = at + block(at - ALIGN).bytes;
-  if (s.firstChunk == 0) {
-    s.firstChunk = at;
-    return at;
-  }
-  let last = s.firstChunk;
-  while (chunk(last).next != 0) last = chunk(last).next;
-  chunk(last).next = at;
-  return at;
-}
-
-/** Frees the chunks behind the one in use; false when there is none. */
-export function releaseIdleChunks(): bool {
-  const s = state();
-  let at: usize;
-  if (s.chunk == 0) {
-    at = s.firstChunk;
-    s.firstChunk = 0;
-  } else {
-    at = chunk(s.chunk).next;
-    chunk(s.chunk).next = 0;
-  }
-  if (at == 0) return false;
-  while (at != 0) {
-    const next = chunk(at).next;
-    release(at);
-    at = next;
-  }
-  return true;
-}
-
-/** Bytes of the tape arena, 64-byte aligned, or 0 when memory cannot grow. Their contents are arbitrary. */
-export function arenaAllocate(bytes: usize): usize {
-  const s = state();
-  if (bytes > MOST) {
-    s.failedBytes = bytes;
-    return 0;
-  }
-  const need = roundUp(max<usize>(bytes, 1));
-  if (s.chunk == 0 || s.cursor + need > chunk(s.chunk).end || s.cursor + need < s.cursor) {
-    // Chunks behind the one in use are empty: take the next that is large enough, or make a new one.
-    let next = s.chunk == 0 ? s.firstChunk : chunk(s.chunk).next;
-    while (next != 0 && chunk(next).end - next - ALIGN < need) next = chunk(next).next;
-    if (next == 0) next = addChunk(need);
-    if (next == 0) {
-      s.failedBytes = bytes;
-      return 0;
-    }
-    enter(next);
-  }
-  const at = s.cursor;
-  s.cursor += need;
-  count(Counter.ArenaBytes, <f64>need);
-  const peak = counted(Counter.ArenaPeak);
-  const now = counted(Counter.ArenaBytes);
-  if (now > peak) count(Counter.ArenaPeak, now - peak);
-  return at;
-}
-
-// @ts-ignore: decorator
-@unmanaged
-export class Mark {
-  /** Mark of the enclosing scope. */
-  outer: usize;
-  chunk: usize;
-  cursor: usize;
-  tail: usize;
-  bytes: f64;
-}
-
-/** Writes the arena's present position into `mark`. */
-export function takeMark(mark: Mark): void {
-  const s = state();
-  mark.chunk = s.chunk;
-  mark.cursor = s.cursor;
-  mark.tail = s.tail;
-  mark.bytes = counted(Counter.ArenaBytes);
-}
-
-/** Sets the arena back to `mark`; everything allocated since is gone. */
-export function rewind(mark: Mark): void {
-  const s = state();
-  s.chunk = mark.chunk;
-  s.cursor = mark.cursor;
-  count(Counter.ArenaBytes, mark.bytes - counted(Counter.ArenaBytes));
+/** How many bytes a persistent block has. */
+export function bytesOf(payload: usize): usize {
+  return block(payload - ALIGN).bytes;
 }
 
 /** Makes the scratch block at least `bytes` long; false when memory cannot grow. */

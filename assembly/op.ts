@@ -46,6 +46,8 @@ export const enum Op {
   Matmul = 44,
   Linear = 45,
   LinearCrossEntropy = 46,
+  /** The end of a segment that backward runs again (segment.ts). */
+  Recompute = 63,
   // what a captured program does besides: no values, no gradients (program.ts)
   Backward = 64,
   DropGradient = 65,

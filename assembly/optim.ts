@@ -9,6 +9,7 @@
 //   SGD                                g += wd·p;  m = μ·m + g;  p −= lr · (nesterov ? g + μ·m : μ > 0 ? m : g)
 //   global norm                        sqrt(Σ g²), in float64: a sum a tensor, then over the tensors in order
 
+import { settle } from "./plan";
 import { note } from "./record";
 import { Job } from "./job";
 import { allocate, release } from "./memory";
@@ -97,12 +98,14 @@ export function releaseMoment(at: usize, elements: i32): void {
 
 /** One AdamW step of all parameters in the list. */
 export function adamw(list: usize): void {
+  settle();
   note(Op.AdamW, 0, list);
   run(Job.AdamW, list);
 }
 
 /** One SGD step of all parameters in the list. */
 export function sgd(list: usize): void {
+  settle();
   note(Op.Sgd, 0, list);
   run(Job.Sgd, list);
 }

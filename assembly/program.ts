@@ -10,10 +10,12 @@
 import { backward } from "./backward";
 import { copyDense } from "./frozen";
 import { Job } from "./job";
-import { allocate, release, releaseIdleChunks } from "./memory";
+import { releaseIdleChunks } from "./arena";
+import { allocate, release } from "./memory";
 import { Op } from "./op";
 import { adamw, captureList, clipGradients, sgd } from "./optim";
 import { firstOutside } from "./range";
+import { settleLast } from "./plan";
 import { Counter, count, counted, state } from "./state";
 import { closeScope, dropGradient, isView, openScope, run } from "./tape";
 import { Flag, source, Tensor, tensor } from "./tensor";
@@ -81,14 +83,21 @@ export function beginProgram(): usize {
     release(at);
     return 0;
   }
-  state().recording = 1;
+  const s = state();
+  s.recording = 1;
+  s.settled = 0;
+  s.plan = 0;
+  s.planBytes = 0;
   return at;
 }
 
-/** Puts the program aside; false when memory ran out for one of its records: it must not be run then. */
-export function endProgram(at: usize): bool {
+/**
+ * Runs what is still pending, unless the step was broken off, and puts the program aside; false when memory ran out for
+ * one of its records: it must not be run then.
+ */
+export function endProgram(at: usize, complete: bool): bool {
   const s = state();
-  const whole = s.recording == 1;
+  const whole = complete && s.recording == 1 && settleLast();
   changetype<Program>(at).dropouts = s.dropoutOrdinal;
   s.recording = 0;
   for (let r = s.tail; r != 0; r = tensor(r).previous) {

@@ -1,7 +1,8 @@
 // Records of the tape: how one is made and appended. Beside ops there are actions, what a step does besides making
 // tensors. They are recorded while a program is captured only, and say what to call when it runs again (program.ts).
 
-import { allocate, arenaAllocate } from "./memory";
+import { arenaAllocate } from "./arena";
+import { allocate } from "./memory";
 import { Op } from "./op";
 import { state } from "./state";
 import { Flag, Tensor, tensor } from "./tensor";

@@ -34,11 +34,25 @@ export class State {
   firstChunk: usize;
   chunk: usize;
   cursor: usize;
+  /** The region of segments that run again (segment.ts): the same three. */
+  regionFirst: usize;
+  regionChunk: usize;
+  regionCursor: usize;
+  /** 1 while the region stands in the place of the arena. */
+  exchanged: i32;
+  /** The open segment, the depth it lies at, and how many closed ones the tape has. */
+  segment: usize;
+  segmentDepth: i32;
+  segments: i32;
   /** Innermost open scope's mark, and how many are open. */
   mark: usize;
   depth: i32;
   /** The tape's last record. */
   tail: usize;
+  /** While a program is captured: the last record that has been run; the block of the last plan, and its bytes (plan.ts). */
+  settled: usize;
+  plan: usize;
+  planBytes: usize;
   /** While a program is captured: 1, or 2 when memory ran out for a record of it. */
   recording: i32;
   /** 0 inside noGrad. */

@@ -3,11 +3,14 @@
 // reverse and `replay` (program.ts) runs again.
 
 import { append, note } from "./record";
-import { allocate, arenaAllocate, Mark, release, reserveScratch, rewind } from "./memory";
+import { arenaAllocate, Mark, rewind } from "./arena";
+import { allocate, release, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
+import { reveal } from "./plan";
+import { inSegment, segmentAllocate } from "./segment";
 import { bounded } from "./size";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
@@ -53,6 +56,11 @@ export function isView(t: Tensor): bool {
   return t.op == Op.Reshape || t.op == Op.Detach;
 }
 
+/** Does backward run this record? The answer is known once all records behind it have been asked. */
+export function takesPart(t: Tensor): bool {
+  return t.root == changetype<usize>(t) && t.grad != 0 && requiresGrad(t) && t.op != Op.Leaf;
+}
+
 /** Gives a filled-in record its data, runs its op and appends it to the tape. False when out of memory. */
 export function commit(at: usize): bool {
   const t = tensor(at);
@@ -66,13 +74,22 @@ export function commit(at: usize): bool {
       if (requiresGrad(source(t, i))) t.flags |= Flag.RequiresGrad;
     }
   }
+  if (s.recording != 0 && t.op != Op.Leaf) {
+    // To be run when a backward pass, or the end of the step, asks for it (plan.ts).
+    if (t.op == Op.Reshape) t.root = source(t, 0).root;
+    for (let i = 0; i < t.sources; i++) reveal(source(t, i));
+    if (isView(t)) t.data = source(t, 0).data;
+    append(at);
+    count(Counter.Records, 1);
+    return true;
+  }
   if (isView(t) && inTape) {
     const viewed = source(t, 0);
     t.data = viewed.data;
     if (t.op == Op.Reshape) t.root = viewed.root;
   } else {
     const bytes = dataBytes(t);
-    t.data = inTape ? arenaAllocate(bytes) : allocate(bytes);
+    t.data = inTape ? place(t, bytes) : allocate(bytes);
     if (t.data == 0) return abandon(t);
     if (isView(t)) memory.copy(t.data, source(t, 0).data, bytes);
   }
@@ -82,7 +99,7 @@ export function commit(at: usize): bool {
     } else {
       const saved = table.savedBytes(t);
       if (saved != 0) {
-        t.saved = arenaAllocate(saved);
+        t.saved = place(t, saved);
         if (t.saved == 0) return false;
       }
     }
@@ -100,6 +117,11 @@ export function commit(at: usize): bool {
     append(at);
   }
   return true;
+}
+
+/** Memory for what a record of the tape makes, or 0. */
+function place(t: Tensor, bytes: usize): usize {
+  return t.op != Op.Leaf && inSegment() ? segmentAllocate(bytes) : arenaAllocate(bytes);
 }
 
 function abandon(t: Tensor): bool {
@@ -203,5 +225,6 @@ export function closeScope(): void {
   s.depth -= 1;
   s.tail = mark.tail;
   if (s.tail != 0) tensor(s.tail).next = 0;
+  if (s.depth == 0) s.segments = 0;
   rewind(mark);
 }

@@ -24,6 +24,20 @@ export const enum Flag {
   New = 32,
   /** Backward has added to the gradient since it was last dropped. */
   Reached = 64,
+  /** The result of a segment that backward runs again: its values stay (segment.ts). */
+  Kept = 128,
+  /** Backward is about to read these values: the op runs again. */
+  Needed = 256,
+  // while a step is captured (plan.ts)
+  /** The front end has left the function that made it. */
+  Hidden = 512,
+  /** What a segment makes and does not keep. */
+  Dropped = 1024,
+  /** Hidden, and its memory is planned for other things as well. */
+  Gone = 2048,
+  /** A backward pass was planned to come here, and then has. */
+  Planned = 4096,
+  Spent = 8192,
 }
 
 // @ts-ignore: decorator
@@ -78,6 +92,8 @@ export class Tensor {
   kept: usize;
   /** The panels of dX = dY·W that a packed weight may have besides (frozen.ts), or 0. */
   turned: usize;
+  /** Where the gradient of an op's result goes, if a plan says so (plan.ts); else 0. */
+  place: usize;
 }
 
 export function tensor(at: usize): Tensor {

@@ -30,6 +30,7 @@ export { type Captured, capture } from "./tensor/capture.ts";
 export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
 export type { PackOptions, Prepack } from "./tensor/pack.ts";
 export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
+export { recompute } from "./tensor/recompute.ts";
 export { noGrad, scope } from "./tensor/scope.ts";
 export { listTape, type TapeEntry } from "./tensor/tape.ts";
 export { type DType, Tensor, type Values } from "./tensor/tensor.ts";

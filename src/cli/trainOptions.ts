@@ -50,6 +50,7 @@ export interface TrainValues extends RunValues {
   readonly evalEvery: number;
   readonly samplePrompt: string | undefined;
   readonly maxNewTokens: number;
+  readonly gradientCheckpointing: boolean;
   readonly threads: number | undefined;
   readonly json: boolean;
 }
@@ -104,6 +105,9 @@ export const trainOptions: OptionsFor<TrainValues> = {
   out: textOr(OUT, "DIR", "where the adapter, the merged model and the checkpoints go"),
   resume: flag(
     "go on with the run in --out from its newest checkpoint; its options are remembered, and only --lr may be another",
+  ),
+  gradientCheckpointing: flag(
+    "run blocks again in backward: less memory, more time, the same bits",
   ),
   checkpointEvery: count(CHECKPOINT_EVERY, { least: 1 }, "steps from one checkpoint to the next"),
   evalEvery: count(0, { shown: "before and after" }, "steps from one held-out loss to the next"),

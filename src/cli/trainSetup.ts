@@ -89,6 +89,7 @@ function makeTrainer(model: PretrainedModel, data: Dataset, values: TrainValues)
     weightDecay,
     gradientAccumulation: values.accumulate,
     maxGradNorm,
+    gradientCheckpointing: values.gradientCheckpointing,
     seed,
   });
 }

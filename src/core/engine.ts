@@ -40,6 +40,8 @@ export interface Lifetime {
   alive: boolean;
   /** What to say of its tensors when it is over, if it is not a usual scope. */
   readonly over?: string;
+  /** Is it that of a captured step, so that its tensors outlive the call? */
+  readonly ofStep?: boolean;
 }
 
 /** The engine: its memory, its WASM module and its worker threads. `init` makes the default one. */
@@ -49,6 +51,8 @@ export class Engine {
   readonly wasm: Exports;
   /** Open scopes, outermost first. */
   readonly scopes: Lifetime[] = [];
+  /** Is a segment open that backward runs again? */
+  inSegment = false;
   /** Records of persistent tensors disposed of while a scope is open: the tape may still read them. */
   readonly #disposed: number[] = [];
   readonly #memory: WebAssembly.Memory;

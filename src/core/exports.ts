@@ -15,11 +15,22 @@ export interface Exports {
   closeScope(): void;
   lastRecord(): number;
   backward(record: number): number;
+  // segments that backward runs again
+  /** 0 when out of memory. */
+  openSegment(): number;
+  /** 0 when out of memory. */
+  keepResult(record: number): number;
+  closeSegment(): void;
   // programs
   /** Address of a program, or 0 when out of memory. */
   beginProgram(): number;
   /** 0 when memory ran out for one of its records. */
-  endProgram(program: number): number;
+  endProgram(program: number, complete: number): number;
+  /** Hides what was recorded behind a record: it cannot be reached any more. */
+  hide(before: number): void;
+  reveal(record: number): void;
+  /** Runs what the step that is being captured has recorded. */
+  settle(): void;
   releaseProgram(program: number): void;
   /** 0: out of memory, 1: done, 2: stopped at an index outside of its range. */
   runProgram(program: number): number;
@@ -29,7 +40,7 @@ export interface Exports {
   setGradMode(on: number): number;
   seedDropout(low: number, high: number, step: number): void;
   nextDropout(): number;
-  /** The record that keeps the rows, to be disposed of; 0 when out of memory. */
+  /** The record that keeps the rows, to be disposed of, or the record itself, packed in place; 0 when out of memory. */
   pack(record: number): number;
   prepack(record: number, both: number): number;
   readsPanels(op: number, source: number): number;

@@ -37,6 +37,7 @@ export const Op = {
   Matmul: 44,
   Linear: 45,
   LinearCrossEntropy: 46,
+  Recompute: 63,
   Backward: 64,
   DropGradient: 65,
   ExpectInside: 66,
@@ -68,6 +69,7 @@ export const Field = {
   saved: 148,
   kept: 152,
   turned: 156,
+  place: 160,
 } as const;
 
 export const Flag = {
@@ -78,6 +80,13 @@ export const Flag = {
   Captured: 16,
   New: 32,
   Reached: 64,
+  Kept: 128,
+  Needed: 256,
+  Hidden: 512,
+  Dropped: 1024,
+  Gone: 2048,
+  Planned: 4096,
+  Spent: 8192,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */

@@ -9,6 +9,7 @@ import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
+import { recompute } from "../tensor/recompute.ts";
 import { expectPositions, ropeTable } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -81,6 +82,7 @@ class List extends Module {
 /** A decoder-only Transformer, its parameters named as in Hugging Face checkpoints. */
 export class Transformer extends Module {
   readonly config: ModelConfig;
+  #gradientCheckpointing = false;
   readonly #body: Body;
   // Made when first used, so that checking a checkpoint's names costs no memory.
   #rotary: Tensor | null = null;
@@ -97,6 +99,19 @@ export class Transformer extends Module {
       this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
       return body;
     });
+  }
+
+  /**
+   * Keeps the input of each block alone for backward, which runs the blocks again (`recompute`): less memory, more time,
+   * the same bits. Default false.
+   */
+  get gradientCheckpointing(): boolean {
+    recording()?.depends(() => this.#gradientCheckpointing);
+    return this.#gradientCheckpointing;
+  }
+
+  set gradientCheckpointing(value: boolean) {
+    this.#gradientCheckpointing = value;
   }
 
   /** The output head's layer, or what has replaced it. */
@@ -144,8 +159,10 @@ export class Transformer extends Module {
     };
     let h = this.#body.tokens.forward(ids);
     if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));
+    const around = this.gradientCheckpointing ? recompute : (fn: () => Tensor) => fn();
     this.#body.blocks.forEach((block, i) => {
-      h = block.forward(h, context, options.cache?.layers[i] ?? null);
+      const input = h;
+      h = around(() => block.forward(input, context, options.cache?.layers[i] ?? null));
     });
     if (options.cache !== undefined) options.cache.length += t;
     return this.#body.norm.forward(h);

@@ -2,7 +2,7 @@
 // it. Shapes have been checked by the caller; a record holds all that the engine needs to run it again.
 
 import { current, type Engine } from "../core/engine.ts";
-import { ShapeError, UsageError } from "../core/error.ts";
+import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
 import { Field, Flag, MAX_RANK, Op, type OpCode } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { composed } from "./scope.ts";
@@ -153,8 +153,14 @@ export function apply(
   return finish(engine, record, shape, dtype, false);
 }
 
-/** Throws for a result of a captured step in another one, which would not see it go. */
+/** Throws for what is gone in a captured step, and for a result of another one, which would not see it go. */
 function expectOwn(source: Tensor): void {
+  if (source.isGone) {
+    throw new ReleasedError(
+      `A tensor of shape [${source.shape}] that a module of a captured step made on the way to its result was used after backward(). ` +
+        "Use it before, or let the module return it.",
+    );
+  }
   if (!source.isResult || source.engine.scopes.some((scope) => source.belongsTo(scope))) return;
   throw new UsageError(
     `A captured function uses a tensor of shape [${source.shape}] that another captured step gave. ` +

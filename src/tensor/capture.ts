@@ -27,7 +27,7 @@ import {
   structureChanges,
 } from "../core/recording.ts";
 import { isNumbers } from "./create.ts";
-import { innerScope, isPlainObject, replaced, tensorsIn } from "./scope.ts";
+import { innerScope, isPlainObject, recordsGradients, replaced, tensorsIn } from "./scope.ts";
 import type { Values } from "./tensor.ts";
 
 /** A captured step: call it as the function it was made from. */
@@ -74,6 +74,7 @@ class Program<R> implements Recording {
   readonly #address: number;
   readonly #lifetime: Lifetime = {
     alive: true,
+    ofStep: true,
     over: "the captured step that gave it was recorded anew or disposed of; read results before the next call",
   };
   readonly #arguments: number;
@@ -92,7 +93,7 @@ class Program<R> implements Recording {
     this.engine = engine;
     // The first question: where it has another answer, others may ask what is gone.
     this.depends(structureChanges);
-    this.depends(() => gradMode(engine));
+    this.depends(() => recordsGradients(engine));
     this.#arguments = args.length;
     this.#address = engine.wasm.beginProgram() >>> 0;
     if (this.#address === 0) engine.outOfMemory("a captured step");
@@ -108,18 +109,18 @@ class Program<R> implements Recording {
         }
       }
     } catch (error) {
-      this.#end();
+      this.#end(false);
       this.dispose();
       throw error;
     }
-    if (!this.#end()) {
+    if (!this.#end(true)) {
       this.dispose();
       engine.outOfMemory("a captured step");
     }
   }
 
-  #end(): boolean {
-    const whole = this.engine.wasm.endProgram(this.#address) !== 0;
+  #end(complete: boolean): boolean {
+    const whole = this.engine.wasm.endProgram(this.#address, Number(complete)) !== 0;
     this.engine.leaveScope();
     return whole;
   }
@@ -229,12 +230,6 @@ class Program<R> implements Recording {
     this.engine.wasm.releaseProgram(this.#address);
     for (const resource of this.#owned) resource.dispose();
   }
-}
-
-function gradMode({ wasm }: Engine): number {
-  const mode = wasm.setGradMode(1);
-  wasm.setGradMode(mode);
-  return mode;
 }
 
 /**

@@ -63,6 +63,11 @@ export function expectDifferentiable(loss: Tensor): void {
       "backward() works inside a scope only, because ops outside record nothing. Wrap forward and backward in scope(() => { ... }), with several engines inside engine.run().",
     );
   }
+  if (loss.engine.inSegment) {
+    throw new UsageError(
+      "backward() was called by a function given to recompute(), which backward passes run again. Return the loss, and call backward() on it outside.",
+    );
+  }
   if (loss.size !== 1) {
     throw new ShapeError(
       `backward() starts from a tensor of one element, but the shape is [${loss.shape}]. Reduce it with sum() or mean() first.`,

@@ -35,8 +35,9 @@ export function pack(weight: Tensor, options: PackOptions): void {
     }
     const rows = engine.wasm.pack(weight.address) >>> 0;
     if (rows === 0) engine.outOfMemory("packing a weight");
-    // Also tells captured steps, which read the rows.
-    engine.dispose(rows);
+    // Captured steps read the rows, and are told when they go.
+    if (rows === weight.address) engine.noteChange(rows);
+    else engine.dispose(rows);
   }
   const { prepack = before } = options;
   if (engine.wasm.prepack(weight.address, Number(prepack === "both")) === 0) {

@@ -80,7 +80,7 @@ export function innerScope<T>(engine: Engine, fn: () => T): T {
   engine.scopes.push(lifetime);
   let result: T;
   try {
-    result = fn();
+    result = hiding(engine, fn);
   } catch (error) {
     lifetime.alive = false;
     throw error;
@@ -97,7 +97,26 @@ export function innerScope<T>(engine: Engine, fn: () => T): T {
 // lives until disposed and none can be differentiated, what lies between its ops is freed; inside, the ops are recorded
 // as they are.
 export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
-  return engine.run(() => (engine.scopes.length === 0 ? scope(() => noGrad(fn)) : fn()));
+  return engine.run(() => {
+    if (engine.scopes.length === 0) return scope(() => noGrad(fn));
+    return recording() === null ? fn() : hiding(engine, fn);
+  });
+}
+
+/** Runs a function whose tensors, but for those that it returns, a captured step can take to be unreachable then. */
+export function hiding<T>(engine: Engine, fn: () => T): T {
+  const before = engine.wasm.lastRecord();
+  const result = fn();
+  engine.wasm.hide(before);
+  for (const tensor of tensorsIn(result)) engine.wasm.reveal(tensor.address);
+  return result;
+}
+
+/** Is noGrad not in force? */
+export function recordsGradients({ wasm }: Engine): boolean {
+  const mode = wasm.setGradMode(1);
+  wasm.setGradMode(mode);
+  return mode !== 0;
 }
 
 /**

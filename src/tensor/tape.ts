@@ -3,6 +3,7 @@
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { Field, Flag, Op } from "../core/op.ts";
+import { recording } from "../core/recording.ts";
 import { gradientOf } from "./gradient.ts";
 
 /** A record of the tape, or a tensor that records start from (op "Leaf"). */
@@ -84,6 +85,7 @@ export function listTape(engine: Engine = current()): TapeEntry[] {
       "There is no tape outside of scopes. Call listTape() inside scope(() => { ... }).",
     );
   }
+  if (recording() !== null) engine.wasm.settle();
   const records: number[] = [];
   for (let r = engine.wasm.lastRecord() >>> 0; r !== 0; ) {
     records.push(r);

@@ -97,9 +97,14 @@ export class Tensor {
     return this.#field(Field.turned) === 0 ? "forward" : "both";
   }
 
+  /** True in a captured step for what a module made on the way to its result, once a backward pass is over. */
+  get isGone(): boolean {
+    return this.#hasFlag(Flag.Gone);
+  }
+
   /** True for what a captured step gave. */
   get isResult(): boolean {
-    return this.#lifetime.over !== undefined;
+    return this.#lifetime.ofStep === true;
   }
 
   /** Does it live and die with that scope? */
@@ -212,7 +217,12 @@ export class Tensor {
    */
   backward(): void {
     expectDifferentiable(this);
-    if (this.engine.wasm.backward(this.address) === 0) this.engine.outOfMemory("backward()");
+    if (this.engine.wasm.backward(this.address) !== 0) return;
+    if (this.engine.wasm.failedBytes() !== 0) this.engine.outOfMemory("backward()");
+    throw new UsageError(
+      "backward() came a second time to what a module had made in a captured step: its memory has been given to others. " +
+        "Add the losses and call backward() once, or step in a scope.",
+    );
   }
 
   /** The same values, cut off from the tape. */

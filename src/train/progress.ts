@@ -21,6 +21,8 @@ export interface TrainerOptions {
   readonly gradientAccumulation?: number;
   /** Gradients are scaled down to this global norm; 0 switches clipping off. Default 1. */
   readonly maxGradNorm?: number;
+  /** Keeps the input of each block alone and runs the blocks again in backward: less memory, more time. The bits are the same. Default false. */
+  readonly gradientCheckpointing?: boolean;
   /** Seed of dropout; default 0. */
   readonly seed?: number;
 }

@@ -38,6 +38,7 @@ function withDefaults(options: TrainerOptions): Settings {
     betas: options.betas ?? [0.9, 0.999],
     gradientAccumulation: options.gradientAccumulation ?? 1,
     maxGradNorm: options.maxGradNorm ?? 1,
+    gradientCheckpointing: options.gradientCheckpointing ?? false,
     seed: options.seed ?? 0,
   };
   const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
@@ -174,13 +175,16 @@ export class Trainer {
   /** Adds a batch's gradients, as its share of all the step's tokens; returns its share of the loss. */
   #accumulate(batch: TokenBatch, tokens: number, index: number): number {
     if (tokens === 0) return 0;
-    const { training } = this.model;
+    const { training, gradientCheckpointing } = this.model;
     this.model.train();
+    // What is asked of the model itself holds as well.
+    this.model.gradientCheckpointing ||= this.options.gradientCheckpointing;
     manualSeed(this.options.seed, index);
     try {
       return this.#backward(batch, Float32Array.of(1 / tokens)).item();
     } finally {
       this.model.train(training);
+      this.model.gradientCheckpointing = gradientCheckpointing;
     }
   }
 
@@ -200,8 +204,8 @@ export class Trainer {
   }
 
   /**
-   * Goes on from where `state()` was taken. The model, data and options must be the same; `lr` alone may be another
-   * one, for going on after the loss was not finite.
+   * Goes on from where `state()` was taken. The model, data and options must be the same; but `gradientCheckpointing`,
+   * which changes no bit, may be another, and `lr`, for going on after the loss was not finite.
    * @throws FormatError for damaged bytes, UsageError for another run's; then nothing has changed.
    */
   loadState(bytes: Uint8Array, name = "The training state"): void {
@@ -220,7 +224,7 @@ export class Trainer {
     const { adapters, active, merged } = adaptersOf(this.model);
     const used = active.flatMap((name) => adapters.get(name) ?? []);
     return {
-      options: { ...this.options, lr: undefined },
+      options: { ...this.options, lr: undefined, gradientCheckpointing: undefined },
       data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
       "model's settings": this.model.config,
       // What shapes do not tell: scale and dropout.

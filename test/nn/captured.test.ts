@@ -23,6 +23,7 @@ for (const { name, engine } of all) {
       ["LoRA with dropout", { lora: { loraDropout: 0.3 } }],
       ["full", { full: true }],
       ["SGD, nothing to clip", { sgd: true, maxNorm: 1e9 }],
+      ["blocks run again", { lora: { loraDropout: 0.3 }, checkpointing: true }],
     ] as const) {
       test(`replays are the eager steps bit for bit: ${style}, ${what} (${name})`, () => {
         const batches = batchesOf(config, 6);

@@ -31,13 +31,16 @@ export interface Setup {
   readonly lora?: Partial<LoraConfig>;
   readonly maxNorm?: number;
   readonly sgd?: boolean;
+  /** Blocks run again in backward. */
+  readonly checkpointing?: boolean;
 }
 
 export function training(config: ModelConfig, setup: Setup = {}): Training {
-  const { full = false, lora = {}, maxNorm = 0.5, sgd = false } = setup;
+  const { full = false, lora = {}, maxNorm = 0.5, sgd = false, checkpointing = false } = setup;
   const model = smallModel(config);
   if (!full) drawAdapter(injectLora(model, { r: 3, targetModules: "all-linear", ...lora }));
   model.train();
+  model.gradientCheckpointing = checkpointing;
   const trained = [...model.trainableParameters()];
   const optimizer = sgd
     ? new SGD(trained, { lr: 0.05, momentum: 0.9 })

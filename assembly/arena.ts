@@ -1,0 +1,172 @@
+// The tape arena: memory that is given out in order and given back by closing a scope.
+//
+//   chunks, each a persistent block: | next, end, 56 unused | records and buffers | ...
+//
+// Beside it lies a region of the same kind, for segments that backward runs again (segment.ts).
+
+import { ALIGN, allocate, bytesOf, MOST, release, roundUp } from "./memory";
+import { Counter, count, counted, state } from "./state";
+
+const SMALLEST_CHUNK: usize = 256 * 1024;
+const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
+
+// @ts-ignore: decorator
+@unmanaged
+class Chunk {
+  next: usize;
+  end: usize;
+}
+
+function chunk(at: usize): Chunk {
+  return changetype<Chunk>(at);
+}
+
+function enter(at: usize): void {
+  state().chunk = at;
+  state().cursor = at + ALIGN;
+}
+
+/** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
+function addChunk(need: usize): usize {
+  const s = state();
+  const usual = min<usize>(
+    max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK),
+    LARGEST_CHUNK,
+  );
+  let at = allocate(max<usize>(need + ALIGN, usual));
+  if (at == 0 && need + ALIGN < usual) at = allocate(need + ALIGN);
+  if (at == 0) return 0;
+  chunk(at).next = 0;
+  chunk(at).end = at + bytesOf(at);
+  if (s.firstChunk == 0) {
+    s.firstChunk = at;
+    return at;
+  }
+  let last = s.firstChunk;
+  while (chunk(last).next != 0) last = chunk(last).next;
+  chunk(last).next = at;
+  return at;
+}
+
+/** Frees the chunks behind those in use, of the arena and of a region that no segment relies on; false when there are none. */
+export function releaseIdleChunks(): bool {
+  const s = state();
+  const exchanged = s.exchanged != 0;
+  if (exchanged) exchange();
+  let released = releaseBehind();
+  if (s.segments == 0) {
+    exchange();
+    if (releaseBehind()) released = true;
+    exchange();
+  }
+  if (exchanged) exchange();
+  return released;
+}
+
+function releaseBehind(): bool {
+  const s = state();
+  let at: usize;
+  if (s.chunk == 0) {
+    at = s.firstChunk;
+    s.firstChunk = 0;
+  } else {
+    at = chunk(s.chunk).next;
+    chunk(s.chunk).next = 0;
+  }
+  if (at == 0) return false;
+  while (at != 0) {
+    const next = chunk(at).next;
+    release(at);
+    at = next;
+  }
+  return true;
+}
+
+/** Bytes of the tape arena, 64-byte aligned, or 0 when memory cannot grow. Their contents are arbitrary. */
+export function arenaAllocate(bytes: usize): usize {
+  const s = state();
+  if (bytes > MOST) {
+    s.failedBytes = bytes;
+    return 0;
+  }
+  const need = roundUp(max<usize>(bytes, 1));
+  if (s.chunk == 0 || s.cursor + need > chunk(s.chunk).end || s.cursor + need < s.cursor) {
+    // Chunks behind the one in use are empty: take the next that is large enough, or make a new one.
+    let next = s.chunk == 0 ? s.firstChunk : chunk(s.chunk).next;
+    while (next != 0 && chunk(next).end - next - ALIGN < need) next = chunk(next).next;
+    if (next == 0) next = addChunk(need);
+    if (next == 0) {
+      s.failedBytes = bytes;
+      return 0;
+    }
+    enter(next);
+  }
+  const at = s.cursor;
+  s.cursor += need;
+  hold(<f64>need);
+  return at;
+}
+
+/** Counts bytes of the arena that are in use from now on, or no longer. */
+export function hold(bytes: f64): void {
+  count(Counter.ArenaBytes, bytes);
+  const peak = counted(Counter.ArenaPeak);
+  const now = counted(Counter.ArenaBytes);
+  if (now > peak) count(Counter.ArenaPeak, now - peak);
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Mark {
+  /** Mark of the enclosing scope. */
+  outer: usize;
+  chunk: usize;
+  cursor: usize;
+  tail: usize;
+  bytes: f64;
+}
+
+/** Writes the arena's present position into `mark`. */
+export function takeMark(mark: Mark): void {
+  const s = state();
+  mark.chunk = s.chunk;
+  mark.cursor = s.cursor;
+  mark.tail = s.tail;
+  mark.bytes = counted(Counter.ArenaBytes);
+}
+
+/** Sets the arena back to `mark`; everything allocated since is gone. */
+export function rewind(mark: Mark): void {
+  const s = state();
+  s.chunk = mark.chunk;
+  s.cursor = mark.cursor;
+  count(Counter.ArenaBytes, mark.bytes - counted(Counter.ArenaBytes));
+}
+
+/** Exchanges the arena and the region of segments. */
+function exchange(): void {
+  const s = state();
+  const first = s.firstChunk;
+  const chunk = s.chunk;
+  const cursor = s.cursor;
+  s.firstChunk = s.regionFirst;
+  s.chunk = s.regionChunk;
+  s.cursor = s.regionCursor;
+  s.regionFirst = first;
+  s.regionChunk = chunk;
+  s.regionCursor = cursor;
+  s.exchanged ^= 1;
+}
+
+/** Sets the region back to its beginning. */
+export function rewindRegion(): void {
+  state().regionChunk = 0;
+}
+
+/** Bytes of the region, as of the arena; 0 when memory cannot grow. */
+export function regionAllocate(bytes: usize): usize {
+  exchange();
+  const at = arenaAllocate(bytes);
+  exchange();
+  return at;
+}

@@ -1,0 +1,62 @@
+// What backward reads of what forward made. All else may be given up once forward is past it: a segment that runs again
+// skips it (segment.ts), a captured step uses its memory for something else (plan.ts). An op that is not named is
+// taken to read everything.
+
+import { Op } from "./op";
+import { requiresGrad, source, Tensor } from "./tensor";
+
+/** Does the backward pass of `t` read the values of its source `i`? */
+export function backwardReadsSource(t: Tensor, i: i32): bool {
+  switch (t.op) {
+    case Op.Transpose:
+    case Op.Slice:
+    case Op.Concat:
+    case Op.Add:
+    case Op.Sub:
+    case Op.Neg:
+    case Op.Exp:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Sum:
+    case Op.Mean:
+    case Op.Softmax:
+    case Op.LogSoftmax:
+    case Op.Dropout:
+      return false;
+    case Op.Gather:
+    case Op.Div:
+    case Op.Rope:
+      return i > 0;
+    case Op.Mul:
+      return requiresGrad(source(t, 1 - i));
+    case Op.LayerNorm:
+    case Op.RmsNorm:
+      return i < 2;
+    case Op.Linear:
+      // x is a factor of dW and of dA alone.
+      return (
+        i > 0 || requiresGrad(source(t, 1)) || (t.i1 != 0 && requiresGrad(source(t, 2 + t.i0)))
+      );
+    default:
+      return true;
+  }
+}
+
+/** Does the backward pass of `t` read its own values? */
+export function backwardReadsResult(t: Tensor): bool {
+  switch (t.op) {
+    case Op.Exp:
+    case Op.Sqrt:
+    case Op.Tanh:
+    case Op.Sigmoid:
+    case Op.Div:
+    case Op.Max:
+    case Op.Softmax:
+    case Op.LogSoftmax:
+    case Op.Attention:
+      return true;
+    default:
+      return false;
+  }
+}

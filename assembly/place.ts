@@ -1,0 +1,81 @@
+// Where buffers lie that are not all in use at once. A buffer is in use during one span of time, or two: what a
+// segment makes is made again for backward (segment.ts). Two buffers may share memory when their spans do not meet.
+// The largest is placed first, each at the lowest place where it fits (greedy by size, arXiv:2001.03288, algorithm 3).
+
+import { roundUp } from "./memory";
+
+// @ts-ignore: decorator
+@unmanaged
+export class Buffer {
+  /** Bytes in whole lines; 0 for none. */
+  bytes: usize;
+  /** When it is in use, first and last time included. */
+  begin: i32;
+  end: i32;
+  /** The second span; none when `again` is 0. */
+  again: i32;
+  last: i32;
+  /** First byte in the block; set by `arrange`. */
+  at: u64;
+  /** The next one behind it, once it is placed. */
+  next: usize;
+  placed: i32;
+
+  static of(at: usize): Buffer {
+    return changetype<Buffer>(at);
+  }
+
+  static wants(b: Buffer, bytes: usize, time: i32): void {
+    b.bytes = roundUp(max<usize>(bytes, 1));
+    b.begin = time;
+    b.end = time;
+  }
+
+  static meets(a: Buffer, b: Buffer): bool {
+    if (a.begin <= b.end && b.begin <= a.end) return true;
+    if (a.again != 0 && a.again <= b.end && b.begin <= a.last) return true;
+    if (b.again == 0) return false;
+    if (a.begin <= b.last && b.again <= a.end) return true;
+    return a.again != 0 && a.again <= b.last && b.again <= a.last;
+  }
+}
+
+/** The largest buffer that is not placed yet; 0 when all are. */
+function largest(buffers: usize, count: i32): usize {
+  let chosen: usize = 0;
+  let most: usize = 0;
+  for (let i = 0; i < count; i++, buffers += offsetof<Buffer>()) {
+    const b = Buffer.of(buffers);
+    if (b.placed || b.bytes <= most) continue;
+    most = b.bytes;
+    chosen = buffers;
+  }
+  return chosen;
+}
+
+/** Places `count` buffers that lie in a row; the bytes of the block that holds them all. */
+export function arrange(buffers: usize, count: i32): u64 {
+  let first: usize = 0;
+  let total: u64 = 0;
+  for (let chosen = largest(buffers, count); chosen != 0; chosen = largest(buffers, count)) {
+    const b = Buffer.of(chosen);
+    for (let q = first; q != 0; q = Buffer.of(q).next) {
+      const other = Buffer.of(q);
+      if (!Buffer.meets(b, other)) continue;
+      if (other.at >= b.at + b.bytes) break;
+      b.at = max(b.at, other.at + other.bytes);
+    }
+    b.placed = 1;
+    total = max(total, b.at + b.bytes);
+    let before: usize = 0;
+    let behind = first;
+    while (behind != 0 && Buffer.of(behind).at < b.at) {
+      before = behind;
+      behind = Buffer.of(behind).next;
+    }
+    b.next = behind;
+    if (before == 0) first = chosen;
+    else Buffer.of(before).next = chosen;
+  }
+  return total;
+}

@@ -1,0 +1,286 @@
+// Which memory a captured step works in. While one is captured its ops are recorded and not run, so that all of them up
+// to a backward pass are known before the first one needs memory. What the front end can no longer reach (what a module
+// made on the way to its result, say) then is given memory only while it is read:
+//
+//   time       0 ... n − 1 the records, in order; then those of the backward pass, in reverse, with what runs again
+//   values     from the op that makes them to the last that reads them, forward or backward (needs.ts)
+//   saved      from forward to the op's turn in backward
+//   gradients  from the first that adds to them to the turn of the op whose result they belong to
+//
+// What the front end still holds gets memory of its own, and so does everything if no pass is planned for.
+
+import { arenaAllocate } from "./arena";
+import { Job } from "./job";
+import { allocate, MOST, release } from "./memory";
+import { backwardReadsResult, backwardReadsSource } from "./needs";
+import { Op } from "./op";
+import { arrange, Buffer } from "./place";
+import { markNeeded, ownerOf } from "./segment";
+import { bounded } from "./size";
+import { state } from "./state";
+import * as table from "./table";
+import { isView, run, takesPart } from "./tape";
+import { dataBytes, Flag, requiresGrad, source, Tensor, tensor } from "./tensor";
+
+const VALUES: usize = 0;
+const SAVED: usize = offsetof<Buffer>();
+const GRADIENT: usize = 2 * offsetof<Buffer>();
+/** The three buffers of a record lie in a row; while a plan is made, `place` of the record points to them. */
+const ROW: usize = 3 * offsetof<Buffer>();
+
+/** What an op reads or makes: not what was made before, by the user, or by a view. */
+function isPlanned(t: Tensor): bool {
+  return t.op < Op.Recompute && t.op != Op.Leaf && !isView(t);
+}
+
+function buffer(t: Tensor, which: usize): Buffer {
+  return Buffer.of(t.place + which);
+}
+
+/** Hides from plans what was recorded behind `before`: the front end has left the function that made it. */
+export function hide(before: usize): void {
+  for (let r = state().tail; r != before; r = tensor(r).previous) tensor(r).flags |= Flag.Hidden;
+}
+
+/** The front end has it after all. */
+export function reveal(t: Tensor): void {
+  t.flags &= ~Flag.Hidden;
+}
+
+function firstPending(): usize {
+  const s = state();
+  let first: usize = 0;
+  for (let r = s.tail; r != s.settled; r = tensor(r).previous) first = r;
+  return first;
+}
+
+/** The values or what was saved is read at `time`, which comes in backward if `again`. */
+function touch(t: Tensor, which: usize, time: i32, again: bool): void {
+  if (t.place == 0) return;
+  const b = buffer(t, which);
+  if (!again || !(t.flags & Flag.Dropped)) {
+    b.end = time;
+    return;
+  }
+  if (b.again == 0) b.again = time;
+  b.last = time;
+}
+
+/** Gives all records a row of buffers, in use as long as forward reads them; how many records there are. */
+function planForward(first: usize, rows: usize): i32 {
+  let n = 0;
+  for (let r = first; r != 0; r = tensor(r).next, n++) {
+    const t = tensor(r);
+    if (isPlanned(t)) {
+      t.place = rows + <usize>n * ROW;
+      Buffer.wants(buffer(t, VALUES), dataBytes(t), n);
+      const saved = requiresGrad(t) ? table.savedBytes(t) : 0;
+      if (saved != 0) Buffer.wants(buffer(t, SAVED), saved, n);
+      for (let i = 0; i < t.sources; i++) touch(ownerOf(source(t, i)), VALUES, n, false);
+    } else if (t.op == Op.Recompute) {
+      t.i0 = 1;
+      for (let q = t.previous; q != t.s0; q = tensor(q).previous) {
+        if (!(tensor(q).flags & Flag.Kept)) tensor(q).flags |= Flag.Dropped;
+      }
+    }
+  }
+  // What the front end can reach is not planned, but has memory of its own.
+  for (let r = first; r != 0; r = tensor(r).next) {
+    const t = tensor(r);
+    const owner = ownerOf(t);
+    if (!(t.flags & Flag.Hidden) && t.op < Op.Recompute && owner.place != 0) {
+      buffer(owner, VALUES).bytes = 0;
+    }
+  }
+  return n;
+}
+
+/** Lets the gradients of pending tensors look as they will in the backward pass from `loss`, or as they did before. */
+function pretend(loss: usize, grad: usize): void {
+  let found = false;
+  for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (r == loss) {
+      found = true;
+      if (tensor(t.root).place != 0) tensor(t.root).grad = grad;
+    }
+    if (!found || !isPlanned(t) || !requiresGrad(t) || (grad != 0 && t.grad == 0)) continue;
+    for (let i = 0; i < t.sources; i++) {
+      const root = tensor(source(t, i).root);
+      if (requiresGrad(root) && root.place != 0) root.grad = grad;
+    }
+  }
+}
+
+/** What this pass does not come to has memory of its own: another one may. */
+function markParts(): void {
+  for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (!isPlanned(t) || !requiresGrad(t)) continue;
+    if (takesPart(t)) {
+      t.flags |= Flag.Planned;
+      continue;
+    }
+    buffer(t, VALUES).bytes = 0;
+    buffer(t, SAVED).bytes = 0;
+    for (let i = 0; i < t.sources; i++) {
+      const owner = ownerOf(source(t, i));
+      if (owner.place != 0) buffer(owner, VALUES).bytes = 0;
+    }
+  }
+}
+
+/** Extends the spans by the backward pass from `loss`, which begins at `time`. */
+function planBackward(loss: usize, time: i32): void {
+  pretend(loss, 1);
+  markParts();
+  let found = false;
+  for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
+    const t = tensor(r);
+    if (r == loss) {
+      found = true;
+      const root = tensor(t.root);
+      if (root.place != 0) Buffer.wants(buffer(root, GRADIENT), dataBytes(root), time);
+    }
+    if (!found) continue;
+    time += 1;
+    if (t.op == Op.Recompute) time = planAgain(t, time);
+    if (!takesPart(t)) continue;
+    buffer(t, GRADIENT).end = time;
+    if (buffer(t, SAVED).bytes != 0) touch(t, SAVED, time, true);
+    if (backwardReadsResult(t)) touch(t, VALUES, time, true);
+    for (let i = 0; i < t.sources; i++) {
+      const from = source(t, i);
+      const root = tensor(from.root);
+      if (backwardReadsSource(t, i)) touch(ownerOf(from), VALUES, time, true);
+      if (!requiresGrad(root) || root.place == 0) continue;
+      const g = buffer(root, GRADIENT);
+      if (g.bytes == 0) Buffer.wants(g, dataBytes(root), time);
+    }
+  }
+  pretend(loss, 0);
+}
+
+/** The spans of what a segment makes again; the time after it. */
+function planAgain(end: Tensor, time: i32): i32 {
+  const first = markNeeded(end);
+  if (first == 0) return time;
+  for (let r = first; r != changetype<usize>(end); r = tensor(r).next) {
+    const t = tensor(r);
+    if (!(t.flags & Flag.Needed) || !isPlanned(t)) continue;
+    time += 1;
+    touch(t, VALUES, time, true);
+    if (buffer(t, SAVED).bytes != 0) touch(t, SAVED, time, true);
+    for (let i = 0; i < t.sources; i++) touch(ownerOf(source(t, i)), VALUES, time, true);
+  }
+  return time + 1;
+}
+
+/** The block of a plan: that of an earlier pass of this step if it is large enough, or a new one; 0 when out of memory. */
+function blockOf(bytes: u64): usize {
+  const s = state();
+  if (bytes > s.planBytes) {
+    s.plan = arenaAllocate(bounded(bytes));
+    s.planBytes = s.plan == 0 ? 0 : <usize>bytes;
+  }
+  return s.plan;
+}
+
+/** Gives a pending record its memory: planned, or of its own. False when out of memory. */
+function give(t: Tensor, block: usize): bool {
+  if (isView(t)) t.data = source(t, 0).data;
+  if (!isPlanned(t)) return true;
+  const own = dataBytes(t);
+  let saved = requiresGrad(t) ? table.savedBytes(t) : 0;
+  if (block != 0) {
+    const v = buffer(t, VALUES);
+    const g = buffer(t, GRADIENT);
+    if (buffer(t, SAVED).bytes != 0) {
+      t.saved = block + <usize>buffer(t, SAVED).at;
+      saved = 0;
+    }
+    if (v.bytes != 0) t.data = block + <usize>v.at;
+    // The row is read for the last time.
+    t.place = g.bytes == 0 ? 0 : block + <usize>g.at;
+  }
+  if (t.data == 0 && (t.data = arenaAllocate(own)) == 0) return false;
+  if (saved != 0 && (t.saved = arenaAllocate(saved)) == 0) return false;
+  return true;
+}
+
+/** Plans the pending records and, if it is not 0, the backward pass from `loss`. False when out of memory. */
+function makePlan(first: usize, loss: usize): bool {
+  let n = 0;
+  for (let r = first; r != 0; r = tensor(r).next) n++;
+  const bytes = bounded(<u64>n * ROW);
+  const rows = allocate(bytes);
+  if (rows == 0) return false;
+  memory.fill(rows, 0, bytes);
+  planForward(first, rows);
+  if (loss != 0) planBackward(loss, n);
+  const total = max<u64>(arrange(rows, 3 * n), 64);
+  const block: usize = total > MOST ? 0 : blockOf(total);
+  let done = block != 0;
+  for (let r = first; r != 0; r = tensor(r).next) {
+    if (done) done = give(tensor(r), block);
+    else tensor(r).place = 0;
+  }
+  release(rows);
+  return done;
+}
+
+function anyHidden(first: usize): bool {
+  for (let r = first; r != 0; r = tensor(r).next) if (tensor(r).flags & Flag.Hidden) return true;
+  return false;
+}
+
+function runPending(first: usize): bool {
+  for (let r = first; r != 0; r = tensor(r).next) {
+    const t = tensor(r);
+    if (isPlanned(t) && t.size > 0 && !run(t, Job.Forward)) return false;
+  }
+  return true;
+}
+
+/**
+ * Gives the pending records of the step that is being captured memory, and runs them. Memory is planned for those alone
+ * that nothing reads later, but the backward pass from `loss` if it is not 0. False when out of memory.
+ */
+function settleWith(loss: usize, plans: bool): bool {
+  const s = state();
+  const first = firstPending();
+  const planned = plans && anyHidden(first);
+  if (planned) {
+    if (!makePlan(first, loss)) return false;
+    for (let r = first; r != 0; r = tensor(r).next) {
+      if (tensor(r).flags & Flag.Hidden) tensor(r).flags |= Flag.Gone;
+    }
+  } else {
+    for (let r = first; r != 0; r = tensor(r).next) if (!give(tensor(r), 0)) return false;
+  }
+  s.settled = s.tail;
+  return runPending(first);
+}
+
+/** Runs the pending records, for a backward pass from `loss`. False when out of memory. */
+export function settleFor(loss: usize): bool {
+  return state().recording == 0 || settleWith(loss, true);
+}
+
+/** Runs the pending records, behind which no pass comes. False when out of memory. */
+export function settleLast(): bool {
+  return settleWith(0, true);
+}
+
+/** Runs the pending records, whose values all stay; when out of memory the capture will fail. */
+export function settle(): void {
+  const s = state();
+  if (s.recording == 1 && !settleWith(0, false)) s.recording = 2;
+}
+
+/** The pass that was planned for is over: what was hidden is gone, and no pass may come here again. */
+export function spend(): void {
+  for (let r = state().tail; r != 0; r = tensor(r).previous) {
+    if (tensor(r).flags & Flag.Planned) tensor(r).flags |= Flag.Spent;
+  }
+}
