@@ -1,0 +1,2 @@
+import type { Case } from "../entry.ts";
+export const peerCases: readonly Case[] = [];

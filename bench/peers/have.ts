@@ -1,0 +1,3 @@
+export function foundSystems(): Readonly<Record<string, string>> {
+  return {};
+}
