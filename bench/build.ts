@@ -10,10 +10,12 @@ import type { Entrant } from "./race.ts";
 
 export type Build = "baseline" | "relaxed";
 
-// Node 20 has relaxed SIMD behind a flag; newer versions have it and do not know the flag.
-if (process.versions.node.startsWith("20.")) {
-  v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+/** Node 20 has relaxed SIMD behind a flag; newer versions have it and do not know the flag. */
+export function relaxedFlags(version: string): string[] {
+  return version.startsWith("20.") ? ["--experimental-wasm-relaxed-simd"] : [];
 }
+
+for (const flag of relaxedFlags(process.versions.node)) v8.setFlagsFromString(flag);
 
 type Kernel = (...args: number[]) => number;
 type Kernels = Record<"roof" | "gemm" | "gemmLowRank", Kernel>;

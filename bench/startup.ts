@@ -1,6 +1,7 @@
 // How long processes take from their start to their first output, in turns.
 
 import { spawn } from "node:child_process";
+import { reasonIn } from "./peers/system.ts";
 
 /** A program that writes something once it is ready. */
 export interface Program {
@@ -24,7 +25,7 @@ export function firstOutput({ program, arguments: args, environment }: Program):
     child.on("error", reject);
     child.on("close", (status) => {
       if (status === 0 && found !== null) resolve(found);
-      else reject(new Error(`${program} ended with ${status}. ${complaints.trim()}`));
+      else reject(new Error(`${program} ended with ${status}. ${reasonIn(complaints)}`));
     });
   });
 }

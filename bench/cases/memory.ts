@@ -1,19 +1,15 @@
 // The most resident memory that a LoRA step of L takes: in a process of its own, which also says how fast it was. The
-// process imports the library, makes the model from its start values and trains for some steps.
+// process imports the library, makes the model from its start values, drops those, and trains for some steps.
 
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { commonSizes } from "../../test/golden/common-model.ts";
+import { relaxedFlags } from "../build.ts";
 import type { Case } from "../entry.ts";
 import { counted } from "../figure.ts";
 import { startSystem } from "../peers/system.ts";
 
 const STEPS = 3;
-
-/** The flags that a runtime needs to have relaxed SIMD. */
-export function relaxedFlags(version: string): string[] {
-  return version.startsWith("20.") ? ["--experimental-wasm-relaxed-simd"] : [];
-}
 
 export const memoryCase: Case = {
   name: "memory",
@@ -24,7 +20,7 @@ export const memoryCase: Case = {
       {
         name: "lowrank",
         program: process.execPath,
-        arguments: [...relaxedFlags(process.versions.node), worker],
+        arguments: [...relaxedFlags(process.versions.node), "--expose-gc", worker],
       },
       { kind: "step", size: "L", method: "lora", threads: 1, check: 1 },
     );

@@ -3,6 +3,7 @@
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { relaxedFlags } from "../build.ts";
 import { installer, installPeer } from "./packages.ts";
 import type { Command } from "./system.ts";
 
@@ -13,8 +14,9 @@ export function foundSystems(): Readonly<Record<string, string>> {
   return Object.fromEntries(found);
 }
 
+/** Notes a system's version, the first time that it is told. */
 export function noteSystem(name: string, version: string): void {
-  found.set(name, version);
+  if (!found.has(name)) found.set(name, version);
 }
 
 function outputOf(program: string, args: readonly string[]): string | null {
@@ -37,9 +39,7 @@ export function nodeCommand(): Promise<readonly string[]> {
       : await (await installer()).installed("node@24", "node");
     noteSystem("Node", (newer === null ? null : outputOf(newer, ["--version"])) ?? versions.node);
     if (newer !== null) return [newer];
-    return versions.node.startsWith("20.")
-      ? [execPath, "--experimental-wasm-relaxed-simd"]
-      : [execPath];
+    return [execPath, ...relaxedFlags(versions.node)];
   })();
   return node;
 }
@@ -88,7 +88,7 @@ export function torchCommand(threads: number): Command {
     name: "torch",
     program: pythonWithTorch(),
     // The script is not compiled: it lies beside the source of this file.
-    arguments: [fileURLToPath(new URL("../../../bench/peers/torch.py", import.meta.url))],
+    arguments: [fileURLToPath(new URL("../../../bench/peers/pytorch.py", import.meta.url))],
     environment: { OMP_NUM_THREADS: count, MKL_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count },
   };
 }

@@ -14,7 +14,7 @@ function dropStart(): void {
 
 await serve(async ({ kind, size, method, threads, build, check, replayed }): Promise<Built> => {
   const engine = await Engine.create({ deterministic: build === "baseline", threads });
-  const version = `${engine.build} build, ${engine.threads} thread${engine.threads > 1 ? "s" : ""}`;
+  const version = `${engine.build} build`;
   if (kind === "op") {
     const { eager, replayed: again } = chainsIn(engine);
     return { version, run: replayed ? again : eager };

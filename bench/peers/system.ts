@@ -40,6 +40,12 @@ export interface Command {
 /** L's first step of a system that compiles takes half a minute, and several steps are checked. */
 const LONGEST = 600_000;
 
+/** The line of an error output that says most: the last that names an error, or the last. */
+export function reasonIn(output: string): string {
+  const lines = output.split("\n").filter((line) => line.trim() !== "");
+  return (lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1) ?? "").trim();
+}
+
 /** A running system. */
 export interface System {
   readonly name: string;
@@ -76,7 +82,7 @@ export async function startSystem(command: Command, spec: Spec): Promise<System>
         const { value, done } = await lines.next();
         if (done) {
           await ended;
-          throw new Error(`it ended. ${complaints.trim()}`);
+          throw new Error(`It ended. ${reasonIn(complaints)}`);
         }
         // Systems print what they like beside their answers.
         if (!value.startsWith("{")) continue;

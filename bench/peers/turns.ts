@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { commonSizes } from "../../test/golden/common-model.ts";
 import { type Figure, quotient } from "../figure.ts";
-import { noteSystem } from "./have.ts";
+import { lowrankCommand, noteSystem, peerCommand, torchCommand } from "./have.ts";
 import { type Command, type Spec, type System, startSystem } from "./system.ts";
 
 /** Losses agree to this share: sums of float32 in another order. */
@@ -19,6 +19,21 @@ export interface Contestant {
   readonly spec: Spec;
   /** Runs in a turn. */
   readonly calls: number;
+}
+
+/** lowrank as a contestant. */
+export function lowrank(spec: Spec, calls: number): Contestant {
+  return { name: "lowrank", command: () => lowrankCommand(), spec, calls };
+}
+
+/** A JavaScript peer as a contestant. */
+export function peer(name: string, spec: Spec, calls: number): Contestant {
+  return { name, command: () => peerCommand(name), spec, calls };
+}
+
+/** PyTorch as a contestant. */
+export function torch(spec: Spec, calls: number): Contestant {
+  return { name: "torch", command: () => torchCommand(spec.threads), spec, calls };
 }
 
 /** Throws unless the system computed what is known. */
@@ -104,4 +119,14 @@ export async function takeTurns(
   } finally {
     for (const { system } of playing.values()) await system.close();
   }
+}
+
+/** Shortest run of each system, in milliseconds. */
+export function bests({ times }: Turns): Record<string, number> {
+  return Object.fromEntries([...times].map(([name, found]) => [`${name}Ms`, Math.min(...found)]));
+}
+
+/** Whether all of these took part to the end. */
+export function has({ times }: Turns, ...names: readonly string[]): boolean {
+  return names.every((name) => times.has(name));
 }

@@ -1,6 +1,6 @@
 """PyTorch as a system: a LoRA or full training step, a chain of small ops, or a first product. Eager, on the CPU.
 
-    torch.py '{"kind": "step", "size": "S", "method": "lora", "threads": 1, "check": 5}'
+    pytorch.py '{"kind": "step", "size": "S", "method": "lora", "threads": 1, "check": 5}'
 
 Speaks the protocol of bench/peers/system.ts. The model and its start values are those of test/golden/common-model.ts;
 linear weights are drawn as [in, out] and kept as [out, in].
