@@ -55,9 +55,11 @@ function lap({ name, run, work, calls = 1 }: Entrant, { window = 0, now }: RaceO
     warmup: false,
     ...(now === undefined ? {} : { now }),
   });
-  bench.add(name, () => {
+  const repeated = (): void => {
     for (let i = 0; i < repeats; i++) run();
-  });
+  };
+  // Left to find out for itself whether the function is asynchronous, the Bench would call it once more.
+  bench.add(name, repeated, { async: false });
   bench.runSync();
   const result = bench.tasks[0]?.result;
   if (result?.state === "completed") return result.latency.min / repeats;

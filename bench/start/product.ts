@@ -1,7 +1,7 @@
-// The first product of a program that uses lowrank, with the options that nobody has set.
+// The first product of a program that uses lowrank as it is packaged, with the options that nobody has set.
 
 import { writeSync } from "node:fs";
-import { init, matmul, ones } from "../../src/index.ts";
+import { init, matmul, ones } from "lowrank";
 
 await init();
 const a = ones([64, 64]);
