@@ -45,15 +45,15 @@ export async function openEngine(build: Build, threads: number): Promise<Engine>
 }
 
 /** Gives engines to `use` and ends them afterwards. */
-export async function withEngines<T>(
+export async function withEngines<T, Counts extends readonly number[]>(
   build: Build,
-  threads: readonly number[],
-  use: (...engines: Engine[]) => T | Promise<T>,
+  threads: readonly [...Counts],
+  use: (...engines: { [I in keyof Counts]: Engine }) => T | Promise<T>,
 ): Promise<T> {
   const engines: Engine[] = [];
   for (const count of threads) engines.push(await openEngine(build, count));
   try {
-    return await use(...engines);
+    return await use(...(engines as { [I in keyof Counts]: Engine }));
   } finally {
     for (const engine of engines) engine.shutdown();
   }

@@ -12,7 +12,8 @@ export type Unit = "share" | "excess" | "ratio" | "times" | "ms" | "µs" | "MB" 
 /** What the machine could do at most, measured beside the figure. */
 export interface Roof {
   readonly speed: number;
-  readonly unit: "GFLOP/s" | "GB/s";
+  /** times: what a second core gave to plain registers. */
+  readonly unit: "GFLOP/s" | "GB/s" | "times";
   /** How much of it was reached, where the work is known. */
   readonly share?: number;
   /** What reached it, where that is not the entry itself. */

@@ -38,6 +38,7 @@ function spreadOf({ figure, unit }: JudgedEntry): string {
 
 function roofOf({ roof }: JudgedEntry): string {
   if (roof === undefined) return "";
+  if (roof.unit === "times") return `two cores give ${roof.speed.toFixed(2)}x`;
   const share =
     roof.share === undefined ? "" : `, ${roof.of ?? "this"} at ${(100 * roof.share).toFixed(0)} %`;
   return `${roof.speed.toFixed(1)} ${roof.unit}${share}`;

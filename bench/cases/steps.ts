@@ -5,6 +5,7 @@
 import type { Engine } from "../../src/core/engine.ts";
 import { commonSizes } from "../../test/golden/common-model.ts";
 import { engineRoof, withEngines } from "../build.ts";
+import { type Cores, FEWEST_CORES, withCores } from "../cores.ts";
 import type { Case, Entry, Roof } from "../entry.ts";
 import { counted } from "../figure.ts";
 import { type Race, race } from "../race.ts";
@@ -13,8 +14,8 @@ import { forgetStart, fullStepOperations, type SizeName, trainingIn } from "../t
 /** Rounds, calls a round, and the seconds after which no further round begins: a round of L takes several. */
 const EFFORT = {
   S: { rounds: 30, calls: 4, seconds: 10 },
-  M: { rounds: 30, calls: 1, seconds: 25 },
-  L: { rounds: 30, calls: 1, seconds: 42 },
+  M: { rounds: 30, calls: 1, seconds: 20 },
+  L: { rounds: 30, calls: 1, seconds: 32 },
 } as const;
 
 const usesThreads = (name: SizeName): boolean => name !== "S";
@@ -67,17 +68,24 @@ function timeEntry(name: SizeName, run: Race): Entry {
   };
 }
 
-function threadsEntry(name: SizeName, run: Race): Entry {
+function threadsEntry(name: SizeName, run: Race, cores: Cores): Entry {
+  const gain = cores.gain(run).best;
   return {
     id: `threads-step-${name}`,
     what: `two threads over one, LoRA step, ${name}`,
     unit: "times",
     figure: run.over("lora", "lora on two"),
+    roof: { speed: gain, unit: "times" },
     measured: { oneMs: run.times("lora").best, twoMs: run.times("lora on two").best },
+    disturbed: gain < FEWEST_CORES,
   };
 }
 
-function measure(name: SizeName, full: Engine, lora: Engine, two: Engine): Entry[] {
+function measure(
+  name: SizeName,
+  cores: Cores,
+  [full, lora, two]: readonly [Engine, Engine, Engine],
+): Entry[] {
   const { rounds, calls, seconds } = EFFORT[name];
   const work = fullStepOperations(commonSizes[name]);
   const entrants = [
@@ -89,12 +97,15 @@ function measure(name: SizeName, full: Engine, lora: Engine, two: Engine): Entry
   ];
   forgetStart();
   const run = race(
-    entrants.map((entrant) => ({ ...entrant, run: () => void entrant.run() })),
+    [
+      ...entrants.map((entrant) => ({ ...entrant, run: () => void entrant.run() })),
+      ...(usesThreads(name) ? cores.entrants : []),
+    ],
     { rounds, seconds, roof: engineRoof(lora) },
   );
   return [
     timeEntry(name, run),
-    ...(usesThreads(name) ? [memoryEntry(name, full, lora), threadsEntry(name, run)] : []),
+    ...(usesThreads(name) ? [memoryEntry(name, full, lora), threadsEntry(name, run, cores)] : []),
   ];
 }
 
@@ -104,5 +115,8 @@ export const stepCases: readonly Case[] = (["S", "M", "L"] as const).map((name) 
     `lora-time-${name}`,
     ...(usesThreads(name) ? [`lora-memory-${name}`, `threads-step-${name}`] : []),
   ],
-  run: () => withEngines("relaxed", [1, 1, 2], (full, lora, two) => measure(name, full, lora, two)),
+  run: () =>
+    withCores("relaxed", (cores) =>
+      withEngines("relaxed", [1, 1, 2], (...engines) => measure(name, cores, engines)),
+    ),
 }));

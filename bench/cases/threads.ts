@@ -5,7 +5,8 @@ import type { Engine } from "../../src/core/engine.ts";
 import { matmul } from "../../src/tensor/matmul.ts";
 import { normal } from "../../src/tensor/random.ts";
 import { noGrad, scope } from "../../src/tensor/scope.ts";
-import { engineRoof, withEngines } from "../build.ts";
+import { withEngines } from "../build.ts";
+import { type Cores, FEWEST_CORES, withCores } from "../cores.ts";
 import type { Case, Entry } from "../entry.ts";
 import { type Entrant, race } from "../race.ts";
 
@@ -18,7 +19,6 @@ function product(engine: Engine, n: number): Entrant {
   const times = Math.ceil(OPERATIONS / (2 * n ** 3));
   return {
     name: `${engine.threads}`,
-    work: times * 2 * n ** 3,
     calls: 3,
     run: () => {
       engine.run(() =>
@@ -32,25 +32,21 @@ function product(engine: Engine, n: number): Entrant {
   };
 }
 
-function measure(one: Engine, two: Engine): Entry[] {
+function measure(cores: Cores, one: Engine, two: Engine): Entry[] {
   return SIZES.map((n) => {
-    const run = race([product(one, n), product(two, n)], {
+    const run = race([product(one, n), product(two, n), ...cores.entrants], {
       rounds: 20,
       seconds: 3,
-      roof: engineRoof(one),
     });
+    const gain = cores.gain(run).best;
     return {
       id: `threads-gemm-${n}`,
       what: `two threads over one, product of ${n}`,
       unit: "times",
       figure: run.over("1", "2"),
-      roof: {
-        speed: run.roof / 1e9,
-        unit: "GFLOP/s",
-        share: run.share("1").best,
-        of: "one thread",
-      },
+      roof: { speed: gain, unit: "times" },
       measured: { oneMs: run.times("1").best, twoMs: run.times("2").best },
+      disturbed: gain < FEWEST_CORES,
     };
   });
 }
@@ -58,5 +54,8 @@ function measure(one: Engine, two: Engine): Entry[] {
 export const threadsCase: Case = {
   name: "threads",
   ids: SIZES.map((n) => `threads-gemm-${n}`),
-  run: () => withEngines("relaxed", [1, 2], measure),
+  run: () =>
+    withCores("relaxed", (cores) =>
+      withEngines("relaxed", [1, 2], (one, two) => measure(cores, one, two)),
+    ),
 };
