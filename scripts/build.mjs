@@ -1,10 +1,12 @@
 // Builds everything: the two WASM binaries, the modules that carry them, and the JavaScript.
 //   assembly/ --asc--> dist/core.wasm, dist/core.relaxed.wasm --text--> src/core/binary/*.ts --tsc--> dist/
+//   dist/src --esbuild--> dist/lib, what is published
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundle } from "./bundle.mjs";
 import { joinDeclarations } from "./declarations.mjs";
 import { pruneOutputs } from "./outputs.mjs";
 import { makePatch } from "./patch.mjs";
@@ -29,8 +31,12 @@ function write(path, text) {
 
 mkdirSync(join(root, "dist"), { recursive: true });
 mkdirSync(join(root, "src/core/binary"), { recursive: true });
-for (const target of ["baseline", "relaxed"]) {
-  run("assemblyscript", "bin/asc.js", "assembly/index.ts", "--target", target);
+for (const [target, entry] of [
+  ["baseline", "index"],
+  ["relaxed", "index"],
+  ["ladder", "ladder"],
+]) {
+  run("assemblyscript", "bin/asc.js", `assembly/${entry}.ts`, "--target", target);
 }
 const baseline = readFileSync(join(root, "dist/core.wasm"));
 const relaxed = readFileSync(join(root, "dist/core.relaxed.wasm"));
@@ -46,13 +52,15 @@ for (const [name, bytes] of [
 // JavaScript without comments, which are a quarter of it, then the declarations with theirs.
 run("typescript", "bin/tsc", "-p", "tsconfig.json", "--removeComments");
 run("typescript", "bin/tsc", "-p", "tsconfig.json", "--emitDeclarationOnly");
-const declarations = join(root, "dist/src/index.d.ts");
-writeFileSync(declarations, joinDeclarations(declarations));
+bundle(root);
+writeFileSync(
+  join(root, "dist/lib/api/index.d.ts"),
+  joinDeclarations(join(root, "dist/src/index.d.ts")),
+);
 pruneOutputs(root);
 // For hosts where an import of the binary gives a module: `import core from "lowrank/core.wasm"`.
 write(
   join(root, "dist/core.wasm.d.ts"),
-  `export type {} from "./src/index.ts";\ndeclare const core: WebAssembly.Module;\nexport default core;\n`,
+  `export type {} from "./lib/api/index.js";\ndeclare const core: WebAssembly.Module;\nexport default core;\n`,
 );
-const command = join(root, "dist/src/cli/main.js");
-if (existsSync(command)) chmodSync(command, 0o755);
+for (const folder of ["src", "lib"]) chmodSync(join(root, "dist", folder, "cli/main.js"), 0o755);

@@ -1,5 +1,5 @@
-// Leaves in dist/ what belongs to the present sources and has a reader: programs that are not empty, and the one file of
-// declarations.
+// Leaves in dist/ what belongs to the present sources and has a reader: programs that are not empty. Declarations have
+// been joined into one file of their own (declarations.mjs).
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
@@ -13,7 +13,6 @@ function filesBelow(directory) {
 
 /** Removes outputs of the compiler that no source or no reader asks for. */
 export function pruneOutputs(root) {
-  const wanted = join(root, "dist/src/index.d.ts");
   for (const folder of ["src", "test", "bench", "examples"]) {
     for (const file of filesBelow(join(root, "dist", folder))) {
       if (!/\.(js|d\.ts)$/.test(file)) continue;
@@ -21,9 +20,7 @@ export function pruneOutputs(root) {
         root,
         file.slice(join(root, "dist/").length).replace(/\.(js|d\.ts)$/, ".ts"),
       );
-      const isUnread = file.endsWith(".d.ts")
-        ? file !== wanted
-        : readFileSync(file, "utf8") === "export {};\n";
+      const isUnread = file.endsWith(".d.ts") || readFileSync(file, "utf8") === "export {};\n";
       if (!existsSync(source) || isUnread) rmSync(file);
     }
   }

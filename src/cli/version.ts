@@ -1,4 +1,4 @@
-// The version of the package, from its package.json, which lies above dist/src/cli.
+// The version of the package, from its package.json, which lies three folders above the compiled code.
 
 import { createRequire } from "node:module";
 

@@ -1,7 +1,8 @@
 // From text to a compiled module.
 //
-//   baseline   compiled at import, synchronously: workerd compiles from bytes at no other time
-//   relaxed    compiled when an engine asks for it, where the host has relaxed SIMD
+//   baseline   compiled when an engine asks for it; in hosts without workers at import, for workerd compiles from bytes
+//              at no other time
+//   relaxed    the same, where the host has relaxed SIMD
 //   given      `init({ module })`, for hosts that compile nothing from bytes
 //
 // The baseline lies in the package as text (printable.ts), the relaxed binary as a patch of it.
@@ -11,7 +12,7 @@
 import { text as baseline } from "./binary/baseline.ts";
 import { text as relaxed } from "./binary/relaxed.ts";
 import { UsageError } from "./error.ts";
-import { canShareMemory, hasFeature, isEdge } from "./features.ts";
+import { canShareMemory, hasFeature, isEdge, threadKind } from "./features.ts";
 import { applyPatch } from "./patch.ts";
 import { fromPrintable } from "./printable.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
@@ -36,17 +37,21 @@ export interface ModuleChoice {
 
 const compiled = new Map<Build, ChosenModule>();
 let failure: unknown;
-try {
-  compiled.set("baseline", compile("baseline"));
-} catch (error) {
-  failure = error;
-}
+if (threadKind() === "none") compile("baseline");
 
-function compile(build: Build): ChosenModule {
-  const shared = canShareMemory();
-  const bytes = binaryOf(build);
-  const module = new WebAssembly.Module(shared ? bytes : withUnsharedMemory(bytes));
-  return { module, build, shared };
+/** The compiled build; undefined, and `failure` says why, where the host refuses. */
+function compile(build: Build): ChosenModule | undefined {
+  const known = compiled.get(build);
+  if (known !== undefined) return known;
+  try {
+    const shared = canShareMemory();
+    const bytes = binaryOf(build);
+    const module = new WebAssembly.Module(shared ? bytes : withUnsharedMemory(bytes));
+    compiled.set(build, { module, build, shared });
+  } catch (error) {
+    failure ??= error;
+  }
+  return compiled.get(build);
 }
 
 /**
@@ -57,16 +62,9 @@ function compile(build: Build): ChosenModule {
  */
 export function chooseModule(choice: ModuleChoice): ChosenModule {
   if (choice.module !== undefined) return given(choice.module);
-  if (!choice.deterministic && !isEdge() && hasFeature("relaxedSimd")) {
-    try {
-      const chosen = compiled.get("relaxed") ?? compile("relaxed");
-      compiled.set("relaxed", chosen);
-      return chosen;
-    } catch {
-      // The baseline does the same, without fused multiply-add.
-    }
-  }
-  const chosen = compiled.get("baseline");
+  // Without the relaxed build the baseline does the same, without fused multiply-add.
+  const fused = !choice.deterministic && !isEdge() && hasFeature("relaxedSimd");
+  const chosen = (fused ? compile("relaxed") : undefined) ?? compile("baseline");
   if (chosen === undefined) throw new UsageError(whyNotCompiled(), { cause: failure });
   return chosen;
 }

@@ -4,7 +4,7 @@
 // any other component is refused by its name rather than ignored.
 import { FormatError } from "../core/error.ts";
 import { asComponent, asList, type Component } from "./jsonFields.ts";
-import { gpt2Pattern, splitPatterns } from "./splitPatterns.ts";
+import { gpt2Pattern, splitPattern } from "./splitPatterns.ts";
 
 /** Cuts a text into pre-tokens. */
 export type Splitter = (text: string) => string[];
@@ -39,11 +39,11 @@ function cut(text: string, pattern: RegExp, keepMatches: boolean, keepGaps: bool
 
 function byteLevel(component: Component): Splitter {
   const prefix = component.add_prefix_space !== false;
-  const useRegex = component.use_regex !== false;
+  const pattern = component.use_regex === false ? undefined : splitPattern(gpt2Pattern);
   return (text) => {
     const prefixed = prefix && !text.startsWith(" ") ? ` ${text}` : text;
     // GPT-2's pattern matches every character, so there are no gaps to keep.
-    return useRegex ? (prefixed.match(gpt2Pattern) ?? []) : [prefixed];
+    return pattern === undefined ? [prefixed] : (prefixed.match(pattern) ?? []);
   };
 }
 
@@ -55,7 +55,7 @@ function split(component: Component): Splitter {
   if (typeof source?.String === "string" && source.String !== "") {
     expression = new RegExp(source.String.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"), "g");
   } else if (typeof source?.Regex === "string") {
-    expression = splitPatterns.get(source.Regex);
+    expression = splitPattern(source.Regex);
   }
   if (expression === undefined) {
     const found = `the pattern ${JSON.stringify(pattern)}`;

@@ -14,33 +14,31 @@ const words = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+";
 const marks = ` ?[^${space}\\p{L}\\p{N}]+`;
 
 /** GPT-2's pattern, which the ByteLevel pre-tokenizer applies when `use_regex` is set. */
-export const gpt2Pattern: RegExp = new RegExp(
-  `'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+|${marks}|${space}+(?!${notSpace})|${space}+`,
-  "gu",
-);
+export const gpt2Pattern =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-const llama3: RegExp = new RegExp(
-  `${contractions}|${words}|\\p{N}{1,3}|${marks}[\\r\\n]*|${spaces}`,
-  "gu",
-);
-
-const qwen2: RegExp = new RegExp(
-  `${contractions}|${words}|\\p{N}|${marks}[\\r\\n]*|${spaces}`,
-  "gu",
-);
-
-/** Known patterns as tokenizer.json spells them, with the JavaScript expression that cuts alike. */
-export const splitPatterns: ReadonlyMap<string, RegExp> = new Map([
+const counterparts: ReadonlyMap<string, string> = new Map([
   [
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     gpt2Pattern,
+    `'(?:[stmd]|re|ve|ll)| ?\\p{L}+| ?\\p{N}+|${marks}|${space}+(?!${notSpace})|${space}+`,
   ],
+  // Llama 3
   [
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    llama3,
+    `${contractions}|${words}|\\p{N}{1,3}|${marks}[\\r\\n]*|${spaces}`,
   ],
+  // Qwen 2
   [
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-    qwen2,
+    `${contractions}|${words}|\\p{N}|${marks}[\\r\\n]*|${spaces}`,
   ],
 ]);
+
+/**
+ * The JavaScript expression that cuts as a known pattern, as tokenizer.json spells it, does; undefined for others. It is
+ * made when asked for: the classes of Unicode take milliseconds, which an import should not.
+ */
+export function splitPattern(spelled: string): RegExp | undefined {
+  const source = counterparts.get(spelled);
+  return source === undefined ? undefined : new RegExp(source, "gu");
+}

@@ -1,5 +1,5 @@
-// The files that come with the package, the embedded model and the bundled text: they lie beside the compiled
-// code, dist/src/io/packaged.js. A bundle or an edge worker has none of them, and the error says what to do.
+// The files that come with the package, the embedded model and the bundled text: they lie three folders above the
+// compiled code. A bundle or an edge worker has none of them, and the error says what to do.
 import { UsageError } from "../core/error.ts";
 import { type FileSource, openSource } from "./directory.ts";
 import { quote } from "./json.ts";

@@ -1,6 +1,6 @@
 // workerd where bytes do not compile: the module is imported and handed to init.
 import core from "./core.wasm";
-import * as lowrank from "./node_modules/lowrank/dist/src/index.js";
+import * as lowrank from "./node_modules/lowrank/dist/lib/api/index.js";
 import { report } from "./report.mjs";
 
 export default {

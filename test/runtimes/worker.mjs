@@ -1,5 +1,5 @@
 // workerd: the result is the answer to a request; a posted state is trained on for half a run, and answered. Bytes compile only while this module is loaded.
-import * as lowrank from "./node_modules/lowrank/dist/src/index.js";
+import * as lowrank from "./node_modules/lowrank/dist/lib/api/index.js";
 import { half, report } from "./report.mjs";
 
 export default {

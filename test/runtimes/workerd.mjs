@@ -17,8 +17,8 @@ function freePort() {
 
 function configuration(workspace, { entry, date, port }) {
   const base = "node_modules/lowrank/dist";
-  const scripts = readdirSync(join(workspace, base, "src"), { recursive: true })
-    .map((name) => `${base}/src/${name.replaceAll("\\", "/")}`)
+  const scripts = readdirSync(join(workspace, base, "lib"), { recursive: true })
+    .map((name) => `${base}/lib/${name.replaceAll("\\", "/")}`)
     .filter((name) => name.endsWith(".js") && !name.includes("/cli/"))
     .sort();
   const modules = [entry, "report.mjs", "program.mjs", "contents.mjs", ...scripts].map(
