@@ -40,13 +40,15 @@ export interface Case {
   readonly name: string;
   /** Ids of the entries that it gives. */
   readonly ids: readonly string[];
+  /** Measured only when its name is given. */
+  readonly onRequest?: boolean;
   /** Entries, or fewer of them where something could not be had: then `missing` was told why. */
   run(missing: (what: string, why: string) => void): Promise<readonly Entry[]>;
 }
 
-/** Cases whose name or one of whose ids matches. */
+/** Cases whose name or one of whose ids matches; without a pattern, all but those that want to be asked for. */
 export function chosenCases(cases: readonly Case[], only: RegExp | null): Case[] {
-  return cases.filter(
-    ({ name, ids }) => only === null || [name, ...ids].some((id) => only.test(id)),
+  return cases.filter(({ name, ids, onRequest }) =>
+    only === null ? onRequest !== true : [name, ...ids].some((id) => only.test(id)),
   );
 }

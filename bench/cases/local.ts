@@ -3,6 +3,7 @@
 import type { Case } from "../entry.ts";
 import { decodeCases } from "./decode.ts";
 import { gemmCases } from "./gemm.ts";
+import { ladderCase } from "./ladder.ts";
 import { memoryCase } from "./memory.ts";
 import { opCase } from "./op.ts";
 import { prepackCase } from "./prepack.ts";
@@ -19,4 +20,5 @@ export const localCases: readonly Case[] = [
   ...decodeCases,
   startCase,
   memoryCase,
+  ladderCase,
 ];
