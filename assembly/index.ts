@@ -28,7 +28,7 @@ export { allocate, release } from "./memory";
 export { batched, batchedScratch } from "./gemm/batched";
 export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
 export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
-export { roof } from "./gemm/roof";
+export { readRoof, roof } from "./gemm/roof";
 export { setTileForm } from "./gemm/tile";
 // transcendental functions
 export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";

@@ -1,35 +1,69 @@
-// A measured quantity: the median of its rounds, and the 10th and 90th percentile, between which most rounds lie.
+// A measured figure. Its best is the best round against the best round: what a target looks at, since a disturbance
+// only ever makes a round slower. The median of what single rounds gave, with the 10th and 90th percentile, between
+// which most of them lie, says how far to trust it.
 
-/** What rounds of a measurement have in common. */
+/** What the rounds of a measurement have in common. */
 export interface Figure {
+  /** Of the fastest rounds. */
+  readonly best: number;
   readonly median: number;
   /** 10th percentile. */
   readonly low: number;
   /** 90th percentile. */
   readonly high: number;
+  readonly rounds: number;
 }
 
-/** The figure of some rounds; percentiles are the nearest values that occurred. */
-export function figure(values: readonly number[]): Figure {
+/** The value that a share of the values do not exceed: the nearest one that occurred, NaN for none. */
+export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number): number =>
-    sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN;
-  return { median: at(0.5), low: at(0.1), high: at(0.9) };
+  return sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN;
 }
 
-/** "0.79 (0.77-0.82)" */
-export function asRatio({ median, low, high }: Figure): string {
-  return `${median.toFixed(2)} (${low.toFixed(2)}-${high.toFixed(2)})`;
+function spread(values: readonly number[], best: number): Figure {
+  return {
+    best,
+    median: percentile(values, 0.5),
+    low: percentile(values, 0.1),
+    high: percentile(values, 0.9),
+    rounds: values.length,
+  };
 }
 
-/** "94 % (92-95)" */
-export function asShare({ median, low, high }: Figure): string {
-  const percent = (value: number): string => (100 * value).toFixed(0);
-  return `${percent(median)} % (${percent(low)}-${percent(high)})`;
+/** Times by themselves; the best is the shortest. */
+export function timesFigure(times: readonly number[]): Figure {
+  return spread(times, Math.min(...times));
 }
 
-/** "12,345 (11,900-12,600)" */
-export function asCount({ median, low, high }: Figure): string {
-  const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
-  return `${whole(median)} (${whole(low)}-${whole(high)})`;
+/**
+ * Times over times of the same rounds: below 1 where `over` is faster. The best is the shortest of the one over the
+ * shortest of the other. Rounds that `counts` leaves out are not among the percentiles.
+ */
+export function quotient(
+  over: readonly number[],
+  under: readonly number[],
+  counts: readonly boolean[] = over.map(() => true),
+): Figure {
+  const ratios = over.map((time, i) => time / (under[i] ?? Number.NaN));
+  return spread(
+    ratios.filter((_, i) => counts[i]),
+    Math.min(...over) / Math.min(...under),
+  );
+}
+
+/** The figure with each of its values changed by a function that rises. */
+export function mapped(figure: Figure, change: (value: number) => number): Figure {
+  const { best, median, low, high, rounds } = figure;
+  return {
+    best: change(best),
+    median: change(median),
+    low: change(low),
+    high: change(high),
+    rounds,
+  };
+}
+
+/** A quantity that was counted once and not timed. */
+export function counted(value: number): Figure {
+  return { best: value, median: value, low: value, high: value, rounds: 1 };
 }

@@ -1,45 +1,48 @@
-// Everything that `npm run bench` measures, in less than three minutes on two idle cores. Figures are the median of
-// their rounds with the 10th and 90th percentile; speeds are shares of a roof or ratios, measured side by side.
+// npm run bench [-- --peers] [-- --only PATTERN] [-- --json]
+//   (nothing)  what lowrank can say of itself, in less than three minutes on two idle cores
+//   --peers    lowrank beside other systems, which are installed first
+//   --only     cases or entries whose name matches a regular expression
+//   --json     one JSON document (bench/document.ts) instead of the table; progress goes to the error output
 
-import { availableParallelism } from "node:os";
-import { engines } from "../test/support/engines.ts";
-import { benchCapture } from "./capture.ts";
-import { benchGemm } from "./gemm.ts";
-import { benchPrepack } from "./prepack.ts";
-import { benchSteps } from "./step.ts";
-import { benchThreads } from "./threads.ts";
+import { parseArgs } from "node:util";
+import { localCases } from "./cases/local.ts";
+import { type BenchDocument, documentJson, judged, type Missing } from "./document.ts";
+import { chosenCases, type Entry } from "./entry.ts";
+import { thisMachine } from "./machine.ts";
+import { peerCases } from "./peers/cases.ts";
+import { foundSystems } from "./peers/have.ts";
+import { tableText } from "./table.ts";
 
-console.log(`Node ${process.versions.node}, ${process.arch}, ${availableParallelism()} cores`);
-console.log("Figures: median (10th-90th percentile)\n");
+const { values } = parseArgs({
+  options: {
+    peers: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    only: { type: "string" },
+  },
+});
 
-console.log("Matrix products on one thread, as shares of the machine's roof");
-for (const build of ["baseline", "relaxed"] as const) {
-  await benchGemm(build);
+const start = performance.now();
+const since = (): number => (performance.now() - start) / 1000;
+const only = values.only === undefined ? null : new RegExp(values.only);
+const entries: Entry[] = [];
+const missing: Missing[] = [];
+const cases = chosenCases(values.peers ? peerCases : localCases, only);
+for (const { name, run } of cases) {
+  const begun = since();
+  try {
+    entries.push(...(await run((what, why) => missing.push({ what, why }))));
+  } catch (error) {
+    missing.push({ what: name, why: error instanceof Error ? error.message : String(error) });
+  }
+  process.stderr.write(`${name}: ${(since() - begun).toFixed(1)} s\n`);
 }
-
-const [baseline, baselineTwo, relaxed, relaxedTwo] = await engines();
-const builds = [
-  ["baseline", baseline!, baselineTwo!],
-  ["relaxed", relaxed!, relaxedTwo!],
-] as const;
-
-console.log("\nTwo threads against one: times as fast");
-for (const [build, one, two] of builds) benchThreads(build, one, two);
-
-console.log(
-  '\nA layer of 768x768 with LoRA, forward and backward: prepack "both" as a share of "forward"',
-);
-for (const [build, one] of builds) benchPrepack(build, one);
-
-console.log("\nA captured step beside the same step called anew");
-for (const [build, one] of builds) benchCapture(build, one);
-
-console.log(
-  "\nTraining steps of the common models S (0.14 million parameters) and M (0.94 million)",
-);
-for (const [build, one, two] of builds) benchSteps(build, one, two);
-
-for (const [, one, two] of builds) {
-  one.engine.shutdown();
-  two.engine.shutdown();
-}
+const document: BenchDocument = {
+  schema: 1,
+  machine: thisMachine(),
+  systems: foundSystems(),
+  seconds: since(),
+  entries: judged(entries),
+  missing,
+};
+console.log(values.json ? documentJson(document) : `\n${tableText(document)}`);
+process.exit(entries.length > 0 ? 0 : 1);

@@ -44,7 +44,12 @@ function nameOf(golden: string): string {
 
 function transposed({ shape, data }: NamedTensor): Float32Array {
   const [rows = 0, columns = 0] = shape;
-  return Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)] ?? 0);
+  // A loop, for the numbers of L would fill the heap on their way through an iterator.
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = data[(i % rows) * columns + Math.floor(i / rows)] ?? 0;
+  }
+  return out;
 }
 
 /** The base model with its start values; the goldens' linear weights are [in, out]. */

@@ -1,0 +1,24 @@
+// What needs nothing but lowrank, in the order in which it is measured.
+
+import type { Case } from "../entry.ts";
+import { decodeCases } from "./decode.ts";
+import { gemmCases } from "./gemm.ts";
+import { ladderCase } from "./ladder.ts";
+import { memoryCase } from "./memory.ts";
+import { opCase } from "./op.ts";
+import { prepackCase } from "./prepack.ts";
+import { startCase } from "./start.ts";
+import { stepCases } from "./steps.ts";
+import { threadsCase } from "./threads.ts";
+
+export const localCases: readonly Case[] = [
+  ...gemmCases,
+  threadsCase,
+  opCase,
+  prepackCase,
+  ...stepCases,
+  ...decodeCases,
+  startCase,
+  memoryCase,
+  ladderCase,
+];

@@ -1,0 +1,95 @@
+// Training steps beside other systems: with LoRA beside PyTorch, thread for thread, with the memory that both take; and
+// full ones beside the JavaScript peers that can train, of which the fastest counts.
+
+import type { Case, Entry } from "../entry.ts";
+import { counted } from "../figure.ts";
+import type { SizeName } from "../training.ts";
+import type { Spec } from "./system.ts";
+import { bests, has, lowrank, overOf, peer, takeTurns, torch } from "./turns.ts";
+
+const SIZES = ["S", "M", "L"] as const;
+const ROUNDS = 30;
+/** Runs in a turn, and the seconds after which no further round begins. */
+const CALLS = { S: 8, M: 2, L: 1 } as const;
+const LONGEST = { S: 30, M: 40, L: 50 } as const;
+
+function loraCase(size: SizeName, threads: number): Case {
+  const id = `peer-lora-${size}-${threads}`;
+  const memoryId = `peer-memory-${size}`;
+  const withMemory = size === "L" && threads === 1;
+  return {
+    name: id,
+    ids: [id, ...(withMemory ? [memoryId] : [])],
+    run: async (missing) => {
+      const spec: Spec = { kind: "step", size, method: "lora", threads, check: 5 };
+      const calls = CALLS[size];
+      const turns = await takeTurns(
+        [lowrank(spec, calls), torch(spec, calls)],
+        { rounds: ROUNDS, seconds: LONGEST[size] },
+        missing,
+      );
+      const [mine, theirs] = ["lowrank", "torch"].map((name) => turns.memory.get(name));
+      const entries: Entry[] = [];
+      if (has(turns, "lowrank", "torch")) {
+        const each = threads > 1 ? `${threads} threads each` : "one thread each";
+        entries.push({
+          id,
+          what: `LoRA step of ${size} over PyTorch's, ${each}`,
+          unit: "ratio",
+          figure: overOf(turns, "lowrank", "torch"),
+          measured: bests(turns),
+        });
+      }
+      if (withMemory && mine !== undefined) {
+        entries.push({
+          id: memoryId,
+          what: "peak resident memory of the L LoRA step, in the same run",
+          unit: "MB",
+          figure: counted(mine),
+          ...(theirs === undefined ? {} : { measured: { torchMB: theirs } }),
+        });
+      }
+      return entries;
+    },
+  };
+}
+
+/** A full step beside the JavaScript peers that can train: the fastest of them counts. */
+function fullCase(size: SizeName): Case {
+  // tfjs takes half a minute for a step of L, and jax-js compiles L for as long before it begins.
+  const peers = size === "L" ? ["jax"] : ["jax", "tfjs"];
+  const id = `peer-full-${size}`;
+  return {
+    name: id,
+    ids: [id],
+    run: async (missing) => {
+      const spec: Spec = { kind: "step", size, method: "full", threads: 1, check: 5 };
+      const calls = size === "S" ? 2 : 1;
+      const check = size === "L" ? 2 : 5;
+      const turns = await takeTurns(
+        [lowrank(spec, calls), ...peers.map((name) => peer(name, { ...spec, check }, calls))],
+        { rounds: ROUNDS, seconds: 45 },
+        missing,
+      );
+      const shortest = (name: string): number => Math.min(...(turns.times.get(name) ?? []));
+      const there = peers.filter((name) => has(turns, name));
+      if (!has(turns, "lowrank") || there.length === 0) return [];
+      const fastest = there.reduce((a, b) => (shortest(b) < shortest(a) ? b : a));
+      return [
+        {
+          id,
+          what: `full step of ${size} over the fastest JavaScript peer's (${fastest})`,
+          unit: "ratio",
+          figure: overOf(turns, "lowrank", fastest),
+          measured: bests(turns),
+        },
+      ];
+    },
+  };
+}
+
+export const peerStepCases: readonly Case[] = [
+  ...SIZES.map((size) => loraCase(size, 1)),
+  ...SIZES.map((size) => loraCase(size, 2)),
+  ...SIZES.map(fullCase),
+];

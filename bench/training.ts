@@ -1,0 +1,69 @@
+// A training step of one of the common models, as the trainer runs it: captured; forward, backward and AdamW with one
+// fixed batch. Floating point operations are those of a full step: 6 for each weight of a product and token, and those
+// of attention's two products over the half that is not masked, three times.
+
+import type { Engine } from "../src/core/engine.ts";
+import type { Transformer } from "../src/nn/transformer.ts";
+import { AdamW } from "../src/optim/adamw.ts";
+import { capture } from "../src/tensor/capture.ts";
+import { commonAdapter, commonBatch, commonModel } from "../test/golden/common-engine.ts";
+import {
+  type CommonSize,
+  type CommonStart,
+  commonAdamW,
+  commonSizes,
+  commonStart,
+} from "../test/golden/common-model.ts";
+
+export type SizeName = keyof typeof commonSizes;
+export type Method = "full" | "lora";
+
+let last: { readonly name: SizeName; readonly start: CommonStart } | null = null;
+
+/** The start values of a size; those asked for last are kept, for L takes seconds. */
+export function startOf(name: SizeName): CommonStart {
+  if (last?.name !== name) last = { name, start: commonStart(commonSizes[name]) };
+  return last.start;
+}
+
+/** Forgets start values, which are as large as the model. */
+export function forgetStart(): void {
+  last = null;
+}
+
+/** Numbers in the weights of a model's products: all but the tables of tokens and positions, and the norms. */
+export function productWeights({ d, layers, vocab }: CommonSize): number {
+  return layers * 12 * d * d + d * vocab;
+}
+
+/** Floating point operations of a full step. */
+export function fullStepOperations(size: CommonSize): number {
+  const { d, layers, length, batch } = size;
+  const tokens = batch * length;
+  return tokens * (6 * productWeights(size) + 6 * layers * d * length);
+}
+
+/** A model with its weights, in an engine. */
+export function modelIn(engine: Engine, name: SizeName): Transformer {
+  return engine.run(() => commonModel(commonSizes[name], startOf(name)));
+}
+
+/** A captured step in an engine: each call trains once and gives the loss before the update. */
+export function trainingIn(engine: Engine, name: SizeName, method: Method): () => number {
+  const size = commonSizes[name];
+  const start = startOf(name);
+  const model = modelIn(engine, name);
+  return engine.run(() => {
+    if (method === "lora") commonAdapter(model, start);
+    const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
+    const step = capture((batch: ReturnType<typeof commonBatch>) => {
+      const loss = model.loss(batch);
+      loss.backward();
+      optimizer.step();
+      optimizer.zeroGrad();
+      return loss;
+    });
+    const batch = commonBatch(size, start);
+    return () => engine.run(() => step(batch).item());
+  });
+}
