@@ -140,7 +140,7 @@ function thinned(points: readonly Point[], most: number): Point[] {
 function padded(low: number, high: number): [number, number] {
   // A smaller range has no power of ten to mark it with.
   if (high - low > 1e-300) return [low, high];
-  const room = Math.abs(high) * 0.05 || 1;
+  const room = Math.abs(high) > 1e-290 ? Math.abs(high) * 0.05 : 1;
   return [low - room, high + room];
 }
 

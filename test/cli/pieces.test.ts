@@ -32,8 +32,10 @@ test("a plot has the size that was asked for, whatever the values", () => {
 test("a range too small for a power of ten is no range", () => {
   const options = { columns: 40, rows: 4, yLabel: "loss", xLabel: "step", style: plain };
   for (const end of [5e-324, -1e-323, 1e-310, 1e-300]) {
-    const points = [0, end].map((y, i): [number, number] => [i + 1, y]);
-    assert.is(plot(points, options).length, 7);
+    for (const start of [0, 2 * end]) {
+      const points = [start, end].map((y, i): [number, number] => [i + 1, y]);
+      assert.is(plot(points, options).length, 7);
+    }
   }
 });
 
