@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import v8 from "node:v8";
 import { instantiateSync } from "@assemblyscript/loader";
 import { Bench } from "tinybench";
+import { tileForm } from "../src/core/features.ts";
 import { type Figure, figure } from "./figure.ts";
 import { cpuTime } from "./rounds.ts";
 
@@ -18,7 +19,8 @@ type Kernels = Record<
   | "gemmLowRank"
   | "gemmLowRankScratch"
   | "packWeight"
-  | "panelFloats",
+  | "panelFloats"
+  | "setTileForm",
   Kernel
 >;
 
@@ -38,7 +40,9 @@ export function loadCore(name: "baseline" | "relaxed"): Core | undefined {
   const bytes = readFileSync(new URL(file, import.meta.url));
   if (!WebAssembly.validate(bytes)) return undefined;
   const memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
-  return { name, kernels: instantiateSync<Kernels>(bytes, { env: { memory } }).exports, memory };
+  const kernels = instantiateSync<Kernels>(bytes, { env: { memory } }).exports;
+  kernels.setTileForm(tileForm(name));
+  return { name, kernels, memory };
 }
 
 /** One thing to measure. */
