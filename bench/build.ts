@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import v8 from "node:v8";
 import { instantiateSync } from "@assemblyscript/loader";
 import { Engine } from "../src/core/engine.ts";
+import { tileForm } from "../src/core/features.ts";
 import type { Entrant } from "./race.ts";
 
 export type Build = "baseline" | "relaxed";
@@ -18,7 +19,7 @@ export function relaxedFlags(version: string): string[] {
 for (const flag of relaxedFlags(process.versions.node)) v8.setFlagsFromString(flag);
 
 type Kernel = (...args: number[]) => number;
-type Kernels = Record<"roof" | "gemm" | "gemmLowRank", Kernel>;
+type Kernels = Record<"roof" | "gemm" | "gemmLowRank" | "setTileForm", Kernel>;
 
 /** A binary, instantiated without an engine, and its memory. */
 export interface Core {
@@ -31,7 +32,9 @@ export function loadCore(build: Build): Core {
   const file = build === "baseline" ? "../core.wasm" : "../core.relaxed.wasm";
   const bytes = readFileSync(new URL(file, import.meta.url));
   const memory = new WebAssembly.Memory({ initial: 1024, maximum: 65536, shared: true });
-  return { kernels: instantiateSync<Kernels>(bytes, { env: { memory } }).exports, memory };
+  const kernels = instantiateSync<Kernels>(bytes, { env: { memory } }).exports;
+  kernels.setTileForm(tileForm(build));
+  return { kernels, memory };
 }
 
 /** An engine of a build. */

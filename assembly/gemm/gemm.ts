@@ -181,8 +181,8 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
-  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 from 44 to 61 % of the roof (1024x8x1024), +2 % for
-  // 128 columns. Beyond 256 packing pays for itself.
+  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 takes 23 % less time (128x8x768). At 128 columns that
+  // gains 2 to 3 %, hardly more than two runs of one binary differ; from 256 on no difference was found, so there A is packed.
   const readsA = wide && aLayout == A_ROWS && n <= 256;
   const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
   const aStep: usize = readsA ? 4 : 16;

@@ -2,7 +2,7 @@
 // of the sums, so the sides are swapped, Cᵀ = Bᵀ·Aᵀ: the few columns of B are packed as the tile's rows, A's rows
 // [K, M] are read in place as B panels with long steps, and each tile is transposed into C. Of the relaxed roof
 // 768x8x128 reaches 87 % instead of 60, 384x8x1024 82 instead of 57 (Node 24). Where A's rows are thousands of floats
-// apart they share too few sets of the cache: 1536x8x1024 31 % instead of 28, and the 4x8 tiles lose there.
+// apart little is gained (1536x8x1024: 31 % instead of 28), presumably for want of sets in the cache, and 4x8 tiles lose a tenth.
 import { packA, Transpose } from "./pack";
 import { A_COLS, MR, NR } from "./policy";
 import { tile } from "./tile";
