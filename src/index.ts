@@ -144,7 +144,12 @@ export { writeTokenizerJson } from "./data/writeTokenizerJson.ts";
 // Training, evaluation and generation.
 
 export { bitsPerByte, type Evaluation, evaluate } from "./train/evaluate.ts";
-export { type GenerateOptions, generate, generateTokens } from "./train/generate.ts";
+export {
+  type GenerateOptions,
+  generate,
+  generateBatch,
+  generateTokens,
+} from "./train/generate.ts";
 export type { ScheduleName, StepReport, TrainerOptions } from "./train/progress.ts";
 export { type SampleOptions, sample } from "./train/sample.ts";
 export { Trainer } from "./train/trainer.ts";

@@ -1,4 +1,5 @@
-// Text generation: the prompt in one forward pass, then a token at a time over a cache of keys and values.
+// Text generation: the prompt in one forward pass, then a token at a time over a cache of keys and values; of several
+// prompts of one length, a token of each.
 
 import { UsageError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
@@ -19,16 +20,75 @@ export interface GenerateOptions extends SampleOptions {
   readonly stopTokens?: readonly number[];
 }
 
-/** Logits [V] after the last of `ids`, which follow what the cache holds. */
-function nextLogits(model: Transformer, ids: readonly number[], cache: KvCache): Float32Array {
+/** Logits [B, V] after the last of `ids` [B][T], which follow what the cache holds. */
+function nextLogits(model: Transformer, ids: readonly number[][], cache: KvCache): Float32Array {
+  const length = ids[0]?.length ?? 0;
   return scope(() =>
     noGrad(() => {
-      const input = tensor(Int32Array.from(ids), { shape: [1, ids.length] });
+      const input = tensor(Int32Array.from(ids.flat()), { shape: [ids.length, length] });
       const hidden = model.hidden(input, { cache });
-      const last = slice(hidden, 1, ids.length - 1, ids.length);
+      const last = slice(hidden, 1, length - 1, length);
       return model.head.forward(last).toArray() as Float32Array;
     }),
   );
+}
+
+/** Tokens that follow prompts of one length, a step of all of them at a time; null where one has ended. */
+function* decode(
+  model: Transformer,
+  prompts: readonly ArrayLike<number>[],
+  seeds: readonly number[],
+  options: GenerateOptions,
+): IterableIterator<readonly (number | null)[]> {
+  const sampling = checkSampling(options);
+  const { maxNewTokens = 100, stopTokens = model.config.eosTokenId } = options;
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
+    throw new UsageError(
+      `maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`,
+    );
+  }
+  const length = prompts[0]?.length ?? 0;
+  if (length === 0) {
+    throw new UsageError("The prompt is empty; generation needs at least one token to start from.");
+  }
+  const capacity = model.config.maxPositions;
+  const half = Math.max(1, Math.floor(capacity / 2));
+  const rows = prompts.map((prompt, i) => ({
+    text: Array.from(prompt),
+    random: new Generator(seeds[i] ?? 0),
+    ended: false,
+  }));
+  const { engine, training } = model;
+  // Tokens that each text has and the cache lacks.
+  let pending = length > capacity ? half : length;
+  const room = Math.min(capacity, pending + maxNewTokens);
+  const cache = engine.run(() => new KvCache(model.config, rows.length, room));
+  model.eval();
+  try {
+    for (let made = 0; made < maxNewTokens; made++) {
+      if (cache.length + pending > room) {
+        cache.length = 0;
+        pending = Math.min(half, room);
+      }
+      const ids = rows.map(({ text }) => text.slice(-pending));
+      const logits = engine.run(() => nextLogits(model, ids, cache));
+      const vocabulary = logits.length / rows.length;
+      const step = rows.map((row, i) => {
+        const own = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
+        // What has ended is computed on with the rest, whatever it says.
+        const next = row.ended ? 0 : engine.run(() => sample(own, sampling, row.random));
+        row.ended ||= stopTokens.includes(next);
+        row.text.push(next);
+        return row.ended ? null : next;
+      });
+      if (rows.every(({ ended }) => ended)) return;
+      pending = 1;
+      yield step;
+    }
+  } finally {
+    cache.dispose();
+    model.train(training);
+  }
 }
 
 /**
@@ -41,41 +101,7 @@ export function* generateTokens(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): IterableIterator<number> {
-  const sampling = checkSampling(options);
-  const { maxNewTokens = 100, seed = 0, stopTokens = model.config.eosTokenId } = options;
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
-    throw new UsageError(
-      `maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`,
-    );
-  }
-  if (prompt.length === 0) {
-    throw new UsageError("The prompt is empty; generation needs at least one token to start from.");
-  }
-  const capacity = model.config.maxPositions;
-  const half = Math.max(1, Math.floor(capacity / 2));
-  const random = new Generator(seed);
-  const text = Array.from(prompt);
-  let pending = text.length > capacity ? text.slice(-half) : text.slice();
-  const { engine, training } = model;
-  const room = Math.min(capacity, pending.length + maxNewTokens);
-  const cache = engine.run(() => new KvCache(model.config, 1, room));
-  model.eval();
-  try {
-    for (let made = 0; made < maxNewTokens; made++) {
-      if (cache.length + pending.length > room) {
-        cache.length = 0;
-        pending = text.slice(-Math.min(half, room));
-      }
-      const next = engine.run(() => sample(nextLogits(model, pending, cache), sampling, random));
-      if (stopTokens.includes(next)) return;
-      text.push(next);
-      pending = [next];
-      yield next;
-    }
-  } finally {
-    cache.dispose();
-    model.train(training);
-  }
+  for (const [next] of decode(model, [prompt], [options.seed ?? 0], options)) yield next ?? 0;
 }
 
 /** All tokens that follow `prompt`; see `generateTokens`. */
@@ -85,4 +111,29 @@ export function generate(
   options: GenerateOptions = {},
 ): number[] {
   return [...generateTokens(model, prompt, options)];
+}
+
+/**
+ * All tokens that follow each of several prompts: those that `generate` gives for prompt i with the seed `seed` + i.
+ * Prompts of one length share each pass through the model, so that its weights are read once for all of them.
+ * @throws UsageError for an empty prompt or options that make no sense, LowrankError when logits are NaN or infinite
+ */
+export function generateBatch(
+  model: Transformer,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateOptions = {},
+): number[][] {
+  const made = prompts.map((): number[] => []);
+  const { seed = 0 } = options;
+  for (const length of new Set(prompts.map((prompt) => prompt.length))) {
+    const group = [...prompts.keys()].filter((i) => prompts[i]?.length === length);
+    const alike = group.map((i) => prompts[i] ?? []);
+    const seeds = group.map((i) => seed + i);
+    for (const step of decode(model, alike, seeds, options)) {
+      step.forEach((token, row) => {
+        if (token !== null) made[group[row] ?? 0]?.push(token);
+      });
+    }
+  }
+  return made;
 }

@@ -7,7 +7,12 @@ import { injectLora } from "../../src/adapters/inject.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { Generator } from "../../src/core/random.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
-import { type GenerateOptions, generate, generateTokens } from "../../src/train/generate.ts";
+import {
+  type GenerateOptions,
+  generate,
+  generateBatch,
+  generateTokens,
+} from "../../src/train/generate.ts";
 import { checkSampling, sample } from "../../src/train/sample.ts";
 import { seed, uniform } from "../support/arbitraries.ts";
 import { engines } from "../support/engines.ts";
@@ -230,6 +235,46 @@ test("logits that are NaN, or infinite at the top, are an error and no token", (
       }
       assert.is(sample(Float32Array.of(least, 1), options, new Generator(1)), 1);
     }
+  });
+});
+
+for (const { name, engine: one } of all) {
+  for (const [family, config] of styles) {
+    test(`each of sixteen prompts gets the tokens that it gets alone (${family}, ${name})`, () => {
+      one.run(() => {
+        const model = smallModel(config);
+        drawAdapter(injectLora(model, { r: 3, targetModules: "all-linear" }));
+        // Two lengths, of which the second leaves no room for all new tokens; some texts end early.
+        const { maxPositions } = model.config;
+        const prompts = Array.from({ length: 16 }, (_, i) =>
+          prompt(i % 3 === 0 ? maxPositions - 3 : 5, i + 1),
+        );
+        for (const temperature of [0, 1]) {
+          const options = {
+            temperature,
+            maxNewTokens: 9,
+            seed: 7,
+            stopTokens: [3, 11, 20, 41, 50],
+          };
+          const together = generateBatch(model, prompts, options);
+          const alone = prompts.map((ids, i) => generate(model, ids, { ...options, seed: 7 + i }));
+          assert.equal(together, alone);
+        }
+        model.dispose();
+      });
+    });
+  }
+}
+
+test("no prompts give no texts, and an empty one among others is refused", () => {
+  engine.run(() => {
+    const model = smallModel(styles[0]![1]);
+    assert.equal(generateBatch(model, []), []);
+    assert.throws(
+      () => generateBatch(model, [[1], []]),
+      (error: unknown) => error instanceof UsageError,
+    );
+    model.dispose();
   });
 });
 
