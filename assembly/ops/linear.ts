@@ -113,7 +113,7 @@ function masked(
 }
 
 /** This thread's share of x *= s. */
-function scaled(x: usize, n: i32, s: f32, thread: i32, threads: i32): void {
+export function scaled(x: usize, n: i32, s: f32, thread: i32, threads: i32): void {
   const factor = f32x4.splat(s);
   const end = Share.end(n, 16, thread, threads);
   for (let i = Share.begin(n, 16, thread, threads); i < end; i += 4) {

@@ -151,7 +151,7 @@ test("a weight whose second form finds no place stays in rows", () => {
 test("outside of scopes whole panels are packed in place: the engine needs no memory for them", async () => {
   const one = await Engine.create({ threads: 1 });
   one.run(() => {
-    const weights = [1, 2].map((stream) => normal([512, 1024], { stream }));
+    const weights = [1, 2].map((stream) => normal([512, 1024], { seed: stream }));
     const rows = weights.map((w) => w.toArray());
     const before = one.memoryBytes;
     for (const w of weights) w.pack();
