@@ -5,7 +5,7 @@
 // Beside it lies a region of the same kind, for segments that backward runs again (segment.ts).
 
 import { ALIGN, allocate, bytesOf, MOST, release, roundUp } from "./memory";
-import { Counter, count, counted, state } from "./state";
+import { Counter, count, counted, State, state } from "./state";
 
 const SMALLEST_CHUNK: usize = 256 * 1024;
 const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
@@ -21,14 +21,25 @@ function chunk(at: usize): Chunk {
   return changetype<Chunk>(at);
 }
 
-function enter(at: usize): void {
-  state().chunk = at;
-  state().cursor = at + ALIGN;
+/** The three fields of the state that say how far the arena, or the region, is given out. */
+// @ts-ignore: decorator
+@unmanaged
+class Arena {
+  firstChunk: usize;
+  chunk: usize;
+  cursor: usize;
+}
+
+function arena(): Arena {
+  return changetype<Arena>(changetype<usize>(state()) + offsetof<State>("firstChunk"));
+}
+
+function region(): Arena {
+  return changetype<Arena>(changetype<usize>(state()) + offsetof<State>("regionFirst"));
 }
 
 /** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
-function addChunk(need: usize): usize {
-  const s = state();
+function addChunk(s: Arena, need: usize): usize {
   const usual = min<usize>(
     max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK),
     LARGEST_CHUNK,
@@ -50,21 +61,11 @@ function addChunk(need: usize): usize {
 
 /** Frees the chunks behind those in use, of the arena and of a region that no segment relies on; false when there are none. */
 export function releaseIdleChunks(): bool {
-  const s = state();
-  const exchanged = s.exchanged != 0;
-  if (exchanged) exchange();
-  let released = releaseBehind();
-  if (s.segments == 0) {
-    exchange();
-    if (releaseBehind()) released = true;
-    exchange();
-  }
-  if (exchanged) exchange();
-  return released;
+  const released = releaseBehind(arena());
+  return (state().segments == 0 && releaseBehind(region())) || released;
 }
 
-function releaseBehind(): bool {
-  const s = state();
+function releaseBehind(s: Arena): bool {
   let at: usize;
   if (s.chunk == 0) {
     at = s.firstChunk;
@@ -84,9 +85,12 @@ function releaseBehind(): bool {
 
 /** Bytes of the tape arena, 64-byte aligned, or 0 when memory cannot grow. Their contents are arbitrary. */
 export function arenaAllocate(bytes: usize): usize {
-  const s = state();
+  return allocateIn(arena(), bytes);
+}
+
+function allocateIn(s: Arena, bytes: usize): usize {
   if (bytes > MOST) {
-    s.failedBytes = bytes;
+    state().failedBytes = bytes;
     return 0;
   }
   const need = roundUp(max<usize>(bytes, 1));
@@ -94,12 +98,13 @@ export function arenaAllocate(bytes: usize): usize {
     // Chunks behind the one in use are empty: take the next that is large enough, or make a new one.
     let next = s.chunk == 0 ? s.firstChunk : chunk(s.chunk).next;
     while (next != 0 && chunk(next).end - next - ALIGN < need) next = chunk(next).next;
-    if (next == 0) next = addChunk(need);
+    if (next == 0) next = addChunk(s, need);
     if (next == 0) {
-      s.failedBytes = bytes;
+      state().failedBytes = bytes;
       return 0;
     }
-    enter(next);
+    s.chunk = next;
+    s.cursor = next + ALIGN;
   }
   const at = s.cursor;
   s.cursor += need;
@@ -143,30 +148,12 @@ export function rewind(mark: Mark): void {
   count(Counter.ArenaBytes, mark.bytes - counted(Counter.ArenaBytes));
 }
 
-/** Exchanges the arena and the region of segments. */
-function exchange(): void {
-  const s = state();
-  const first = s.firstChunk;
-  const chunk = s.chunk;
-  const cursor = s.cursor;
-  s.firstChunk = s.regionFirst;
-  s.chunk = s.regionChunk;
-  s.cursor = s.regionCursor;
-  s.regionFirst = first;
-  s.regionChunk = chunk;
-  s.regionCursor = cursor;
-  s.exchanged ^= 1;
-}
-
 /** Sets the region back to its beginning. */
 export function rewindRegion(): void {
-  state().regionChunk = 0;
+  region().chunk = 0;
 }
 
 /** Bytes of the region, as of the arena; 0 when memory cannot grow. */
 export function regionAllocate(bytes: usize): usize {
-  exchange();
-  const at = arenaAllocate(bytes);
-  exchange();
-  return at;
+  return allocateIn(region(), bytes);
 }

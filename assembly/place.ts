@@ -4,6 +4,12 @@
 
 import { roundUp } from "./memory";
 
+/**
+ * Buffers are as a rule multiples of a page long. Were they to lie at multiples of one, a load would often seem to wait for a store
+ * elsewhere that has the same low bits of its address.
+ */
+const APART: usize = 192;
+
 // @ts-ignore: decorator
 @unmanaged
 export class Buffer {
@@ -26,7 +32,7 @@ export class Buffer {
   }
 
   static wants(b: Buffer, bytes: usize, time: i32): void {
-    b.bytes = roundUp(max<usize>(bytes, 1));
+    b.bytes = roundUp(bytes) + APART;
     b.begin = time;
     b.end = time;
   }

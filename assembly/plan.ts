@@ -58,12 +58,18 @@ function firstPending(): usize {
 function touch(t: Tensor, which: usize, time: i32, again: bool): void {
   if (t.place == 0) return;
   const b = buffer(t, which);
+  if (b.bytes == 0) return;
   if (!again || !(t.flags & Flag.Dropped)) {
     b.end = time;
     return;
   }
   if (b.again == 0) b.again = time;
   b.last = time;
+}
+
+/** The values of all sources are read at `time`. */
+function touchSources(t: Tensor, time: i32, again: bool): void {
+  for (let i = 0; i < t.sources; i++) touch(ownerOf(source(t, i)), VALUES, time, again);
 }
 
 /** Gives all records a row of buffers, in use as long as forward reads them; how many records there are. */
@@ -76,7 +82,7 @@ function planForward(first: usize, rows: usize): i32 {
       Buffer.wants(buffer(t, VALUES), dataBytes(t), n);
       const saved = requiresGrad(t) ? table.savedBytes(t) : 0;
       if (saved != 0) Buffer.wants(buffer(t, SAVED), saved, n);
-      for (let i = 0; i < t.sources; i++) touch(ownerOf(source(t, i)), VALUES, n, false);
+      touchSources(t, n, false);
     } else if (t.op == Op.Recompute) {
       t.i0 = 1;
       for (let q = t.previous; q != t.s0; q = tensor(q).previous) {
@@ -147,7 +153,7 @@ function planBackward(loss: usize, time: i32): void {
     if (t.op == Op.Recompute) time = planAgain(t, time);
     if (!takesPart(t)) continue;
     buffer(t, GRADIENT).end = time;
-    if (buffer(t, SAVED).bytes != 0) touch(t, SAVED, time, true);
+    touch(t, SAVED, time, true);
     if (backwardReadsResult(t)) touch(t, VALUES, time, true);
     for (let i = 0; i < t.sources; i++) {
       const from = source(t, i);
@@ -170,8 +176,8 @@ function planAgain(end: Tensor, time: i32): i32 {
     if (!(t.flags & Flag.Needed) || !isPlanned(t)) continue;
     time += 1;
     touch(t, VALUES, time, true);
-    if (buffer(t, SAVED).bytes != 0) touch(t, SAVED, time, true);
-    for (let i = 0; i < t.sources; i++) touch(ownerOf(source(t, i)), VALUES, time, true);
+    touch(t, SAVED, time, true);
+    touchSources(t, time, true);
   }
   return time + 1;
 }

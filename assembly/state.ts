@@ -34,12 +34,10 @@ export class State {
   firstChunk: usize;
   chunk: usize;
   cursor: usize;
-  /** The region of segments that run again (segment.ts): the same three. */
+  /** The region of segments that run again (segment.ts): the same three, in the same order. */
   regionFirst: usize;
   regionChunk: usize;
   regionCursor: usize;
-  /** 1 while the region stands in the place of the arena. */
-  exchanged: i32;
   /** The open segment, the depth it lies at, and how many closed ones the tape has. */
   segment: usize;
   segmentDepth: i32;

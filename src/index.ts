@@ -55,7 +55,10 @@ export { type DropoutOptions, dropout } from "./tensor/dropout.ts";
 export { add, div, mul, sub } from "./tensor/elementwise.ts";
 export { embedding } from "./tensor/embedding.ts";
 export { type LowRankBranch, linear } from "./tensor/linear.ts";
-export { linearCrossEntropy } from "./tensor/linearCrossEntropy.ts";
+export {
+  type LinearCrossEntropyOptions,
+  linearCrossEntropy,
+} from "./tensor/linearCrossEntropy.ts";
 export { matmul } from "./tensor/matmul.ts";
 export { layerNorm, rmsNorm } from "./tensor/norm.ts";
 export { max, mean, type ReduceOptions, sum } from "./tensor/reduce.ts";

@@ -114,7 +114,7 @@ function masked(
 }
 
 /** x *= s for what this thread has of a product x [m, n]. */
-function scaled(x: usize, m: i32, n: i32, s: f32, thread: i32, threads: i32): void {
+export function scaled(x: usize, m: i32, n: i32, s: f32, thread: i32, threads: i32): void {
   if (!Split.byRows(m, n)) {
     const panels = (n + NR - 1) / NR;
     const begin = Split.first(panels, thread, threads) * NR;

@@ -6,7 +6,9 @@ import { LowrankError, UsageError } from "../core/error.ts";
 import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
+import type { CrossEntropyOptions } from "../tensor/crossEntropy.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
+import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
 import { composed, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -121,16 +123,23 @@ export class AdaptedLinear extends Linear {
     this.base.dispose();
   }
 
-  override get isPlain(): boolean {
-    return this.#branches().length === 0;
-  }
-
   override forward(x: Tensor): Tensor {
     const branches = this.#branches();
+    if (branches.length > 1) {
+      return composed(x, () => linear(x, this.weight, this.bias, joined(branches)));
+    }
+    return linear(x, this.weight, this.bias, branches[0] ?? null);
+  }
+
+  override loss(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+    if (this.hasBias) return super.loss(x, targets, options);
+    const branches = this.#branches();
     const [first] = branches;
-    if (first === undefined) return linear(x, this.weight, this.bias);
-    if (branches.length === 1) return linear(x, this.weight, this.bias, first);
-    return composed(x, () => linear(x, this.weight, this.bias, joined(branches)));
+    if (first === undefined) return super.loss(x, targets, options);
+    return composed(x, () => {
+      const lowRank = branches.length > 1 ? joined(branches) : first;
+      return linearCrossEntropy(x, this.weight, targets, { ...options, lowRank });
+    });
   }
 
   #branches(): LowRankBranch[] {

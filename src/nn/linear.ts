@@ -1,7 +1,10 @@
 // A linear layer, y = x·Wᵀ + b.
 
 import { allOrNothing } from "../tensor/apply.ts";
+import { type CrossEntropyOptions, crossEntropy } from "../tensor/crossEntropy.ts";
 import { linear } from "../tensor/linear.ts";
+import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
+import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -62,9 +65,10 @@ export class Linear extends Module implements LinearLike {
     this.addParameter("weight", weight);
   }
 
-  /** Is the layer nothing but x·Wᵀ + b? Then its weight may be read instead of calling it. */
-  get isPlain(): boolean {
-    return true;
+  /** The cross-entropy of `forward(x)` as logits; without a bias they are not stored. See `linearCrossEntropy`. */
+  loss(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
+    if (!this.hasBias) return linearCrossEntropy(x, this.weight, targets, options);
+    return composed(x, () => crossEntropy(this.forward(x), targets, options));
   }
 
   protected override *linearWeights(): Generator<Tensor> {

@@ -8,7 +8,6 @@ import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
-import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
 import { recompute } from "../tensor/recompute.ts";
 import { expectPositions, ropeTable } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
@@ -25,8 +24,8 @@ import { Module } from "./module.ts";
 import { familyNames } from "./names.ts";
 import type { Norm } from "./norm.ts";
 
-/** Above this many bytes of logits, head and loss are one op that makes them in chunks. The bits are the same. */
-const CHUNKED_ABOVE = 16 * 1024 * 1024;
+/** From this many bytes of logits on, head and loss are one op that makes them in chunks. The bits of the loss are the same. */
+const CHUNKED_FROM = 8 * 1024 * 1024;
 
 /** What a forward pass may be told about its tokens. */
 export interface ForwardOptions {
@@ -195,8 +194,8 @@ export class Transformer extends Module {
     const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
     const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
-    if (head instanceof Linear && head.isPlain && !head.hasBias && logitBytes > CHUNKED_ABOVE) {
-      return linearCrossEntropy(hidden, head.weight, targets, options);
+    if (head instanceof Linear && logitBytes >= CHUNKED_FROM) {
+      return head.loss(hidden, targets, options);
     }
     return crossEntropy(head.forward(hidden), targets, options);
   }

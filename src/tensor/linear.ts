@@ -27,6 +27,16 @@ function expectMatrix(what: string, t: Tensor, rows: number | null, columns: num
   }
 }
 
+// Throws for a branch that does not fit a weight [n, k]; its dropout.
+export function expectBranch({ a, b, dropout = 0 }: LowRankBranch, n: number, k: number): number {
+  if (!(dropout >= 0 && dropout < 1)) {
+    throw new UsageError(`dropout is ${dropout}; it must be at least 0 and below 1.`);
+  }
+  expectMatrix("a LoRA factor A", a, null, k);
+  expectMatrix("a LoRA factor B", b, n, a.shape[0] ?? 0);
+  return dropout;
+}
+
 /**
  * y = x·Wᵀ + bias + s·drop(x)·Aᵀ·Bᵀ (Hu et al. 2021, arXiv:2106.09685, eq. 3).
  * @param x [..., K]
@@ -60,12 +70,7 @@ export function linear(
   }
   let dropout = 0;
   if (branch !== null) {
-    dropout = branch.dropout ?? 0;
-    if (!(dropout >= 0 && dropout < 1)) {
-      throw new UsageError(`dropout is ${dropout}; it must be at least 0 and below 1.`);
-    }
-    expectMatrix("a LoRA factor A", branch.a, null, k);
-    expectMatrix("a LoRA factor B", branch.b, n, branch.a.shape[0] ?? 0);
+    dropout = expectBranch(branch, n, k);
     sources.push(branch.a, branch.b);
   }
   const ordinal = dropout > 0 ? nextDropout(x.engine) : 0;

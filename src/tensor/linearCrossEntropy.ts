@@ -3,12 +3,21 @@
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
-import { type CrossEntropyOptions, lossAttributes } from "./crossEntropy.ts";
+import { type CrossEntropyOptions, crossEntropy, lossAttributes } from "./crossEntropy.ts";
+import { expectBranch, type LowRankBranch, linear } from "./linear.ts";
+import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
+
+/** How the loss counts and averages, and a branch beside the weight. */
+export interface LinearCrossEntropyOptions extends CrossEntropyOptions {
+  /** Adds s·(x·Aᵀ)·Bᵀ to the logits. With dropout, logits are stored. */
+  readonly lowRank?: LowRankBranch;
+}
 
 /**
  * `crossEntropy(linear(x, weight), targets, options)` without storing the logits: they are made for 128 rows at a
- * time, forward and again backward. The loss has the same bits; rows left out cost nothing.
+ * time, and again in backward, unless the weight is frozen, the loss a mean and its own gradient 1. Loss and dX have the same bits;
+ * the gradients of weight, A and B are the same sums, chunk by chunk. Rows left out cost nothing.
  * @param x [..., K]
  * @param weight W [V, K]; a frozen one may lie as packed panels
  * @param targets int32 [...]
@@ -19,8 +28,9 @@ export function linearCrossEntropy(
   x: Tensor,
   weight: Tensor,
   targets: Tensor,
-  options: CrossEntropyOptions = {},
+  options: LinearCrossEntropyOptions = {},
 ): Tensor {
+  const { lowRank } = options;
   const k = x.shape.at(-1);
   const [classes = 0] = weight.shape;
   const areFloats = x.dtype === "float32" && weight.dtype === "float32";
@@ -31,6 +41,14 @@ export function linearCrossEntropy(
     );
   }
   const rows = x.shape.slice(0, -1);
-  const ints = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
-  return apply(Op.LinearCrossEntropy, [x, weight, targets], [], { ints });
+  if (lowRank === undefined) {
+    const ints = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
+    return apply(Op.LinearCrossEntropy, [x, weight, targets], [], { ints });
+  }
+  if (expectBranch(lowRank, classes, k) > 0) {
+    return composed(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
+  }
+  const ints = [...lossAttributes("linearCrossEntropy", rows, classes, targets, options), 1];
+  const { a, b, scale } = lowRank;
+  return apply(Op.LinearCrossEntropy, [x, weight, targets, a, b], [], { ints, floats: [scale] });
 }

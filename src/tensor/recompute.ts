@@ -20,7 +20,7 @@ import type { Tensor } from "./tensor.ts";
  * Runs `fn` and keeps the tensors that it returns (also in arrays and plain objects); what else it made is gone
  * when it returns, and made again, as far as it is needed, by each backward pass that comes here. Gradients have the
  * same bits as without, dropout included, as long as what `fn` reads is not written before backward. A `recompute`
- * within another one is part of it.
+ * within another one is part of it. In a captured step one backward pass may come here.
  * @throws UsageError when `fn` is async or calls backward(); ReleasedError when a tensor that was made by `fn` and not
  *   returned is used later.
  */

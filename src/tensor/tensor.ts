@@ -220,7 +220,7 @@ export class Tensor {
     if (this.engine.wasm.backward(this.address) !== 0) return;
     if (this.engine.wasm.failedBytes() !== 0) this.engine.outOfMemory("backward()");
     throw new UsageError(
-      "backward() came a second time to what a module had made in a captured step: its memory has been given to others. " +
+      "backward() came a second time to what a module or recompute() had made in a captured step: its memory has been given to others. " +
         "Add the losses and call backward() once, or step in a scope.",
     );
   }
