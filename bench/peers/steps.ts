@@ -29,6 +29,7 @@ function loraCase(size: SizeName, threads: number): Case {
         missing,
       );
       const [mine, theirs] = ["lowrank", "torch"].map((name) => turns.memory.get(name));
+      const imported = turns.ready.get("torch")?.importMB;
       const entries: Entry[] = [];
       if (has(turns, "lowrank", "torch")) {
         const each = threads > 1 ? `${threads} threads each` : "one thread each";
@@ -46,7 +47,9 @@ function loraCase(size: SizeName, threads: number): Case {
           what: "peak resident memory of the L LoRA step, in the same run",
           unit: "MB",
           figure: counted(mine),
-          ...(theirs === undefined ? {} : { measured: { torchMB: theirs } }),
+          ...(theirs === undefined
+            ? {}
+            : { measured: { torchMB: theirs, torchImportMB: imported ?? Number.NaN } }),
         });
       }
       return entries;
