@@ -4,7 +4,7 @@
 import { Worker } from "node:worker_threads";
 import { arithmeticRoof, type Build, loadCore } from "./build.ts";
 import { type Figure, mapped } from "./figure.ts";
-import type { Entrant, Race } from "./race.ts";
+import { type Entrant, type Race, race } from "./race.ts";
 
 /** Roofs of a call, some 10 ms. */
 export const ROOFS = 30;
@@ -60,4 +60,11 @@ export async function withCores<T>(build: Build, use: (cores: Cores) => Promise<
   } finally {
     cores.close();
   }
+}
+
+/** What a second core gives at this moment, as a rule: the median of a few rounds. */
+export function coresNow(): Promise<number> {
+  return withCores("baseline", async (cores) => {
+    return cores.gain(race(cores.entrants, { rounds: 8 })).median;
+  });
 }

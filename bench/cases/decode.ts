@@ -20,7 +20,7 @@ import { forgetStart, productWeights, type SizeName } from "../training.ts";
 const ROWS = 16;
 const EFFORT = {
   M: { rounds: 12, tokens: 120, seconds: 6 },
-  L: { rounds: 12, tokens: 24, seconds: 8 },
+  L: { rounds: 12, tokens: 24, seconds: 6 },
 } as const;
 
 function measure(name: SizeName, engine: Engine): Entry[] {

@@ -59,7 +59,7 @@ function raced({ core }: Lane, shape: Shape, variants: readonly Variant[]): Race
     variants.map((variant) => product(core, shape, variant)),
     {
       rounds: 10,
-      seconds: 2.2,
+      seconds: 1.8,
       window: 4,
       now: cpuTime,
       roof: arithmeticRoof(core.kernels),

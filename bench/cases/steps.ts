@@ -15,7 +15,7 @@ import { forgetStart, fullStepOperations, type SizeName, trainingIn } from "../t
 const EFFORT = {
   S: { rounds: 30, calls: 4, seconds: 10 },
   M: { rounds: 30, calls: 1, seconds: 20 },
-  L: { rounds: 30, calls: 1, seconds: 32 },
+  L: { rounds: 30, calls: 1, seconds: 28 },
 } as const;
 
 const usesThreads = (name: SizeName): boolean => name !== "S";

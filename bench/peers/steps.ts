@@ -1,6 +1,7 @@
 // Training steps beside other systems: with LoRA beside PyTorch, thread for thread, with the memory that both take; and
 // full ones beside the JavaScript peers that can train, of which the fastest counts.
 
+import { coresNow, FEWEST_CORES } from "../cores.ts";
 import type { Case, Entry } from "../entry.ts";
 import { counted } from "../figure.ts";
 import type { SizeName } from "../training.ts";
@@ -23,14 +24,18 @@ function loraCase(size: SizeName, threads: number): Case {
     run: async (missing) => {
       const spec: Spec = { kind: "step", size, method: "lora", threads, check: 5 };
       const calls = CALLS[size];
+      // Two threads need two cores, before the turns and after them.
+      const before = threads > 1 ? await coresNow() : null;
       const turns = await takeTurns(
         [lowrank(spec, calls), torch(spec, calls)],
         { rounds: ROUNDS, seconds: LONGEST[size] },
         missing,
       );
       const [mine, theirs] = ["lowrank", "torch"].map((name) => turns.memory.get(name));
+      const imported = turns.ready.get("torch")?.importMB;
       const entries: Entry[] = [];
       if (has(turns, "lowrank", "torch")) {
+        const gain = before === null ? null : Math.min(before, await coresNow());
         const each = threads > 1 ? `${threads} threads each` : "one thread each";
         entries.push({
           id,
@@ -38,6 +43,9 @@ function loraCase(size: SizeName, threads: number): Case {
           unit: "ratio",
           figure: overOf(turns, "lowrank", "torch"),
           measured: bests(turns),
+          ...(gain === null
+            ? {}
+            : { roof: { speed: gain, unit: "times" }, disturbed: gain < FEWEST_CORES }),
         });
       }
       if (withMemory && mine !== undefined) {
@@ -46,7 +54,9 @@ function loraCase(size: SizeName, threads: number): Case {
           what: "peak resident memory of the L LoRA step, in the same run",
           unit: "MB",
           figure: counted(mine),
-          ...(theirs === undefined ? {} : { measured: { torchMB: theirs } }),
+          ...(theirs === undefined
+            ? {}
+            : { measured: { torchMB: theirs, torchImportMB: imported ?? Number.NaN } }),
         });
       }
       return entries;
@@ -56,7 +66,7 @@ function loraCase(size: SizeName, threads: number): Case {
 
 /** A full step beside the JavaScript peers that can train: the fastest of them counts. */
 function fullCase(size: SizeName): Case {
-  // tfjs takes half a minute for a step of L, and jax-js compiles L for as long before it begins.
+  // tfjs takes two to three times as long as jax-js on S and M: L, of many seconds a step, is left to the faster one.
   const peers = size === "L" ? ["jax"] : ["jax", "tfjs"];
   const id = `peer-full-${size}`;
   return {

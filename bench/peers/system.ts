@@ -25,6 +25,8 @@ export interface Ready {
   readonly version: string;
   /** Losses of the first steps, before each update. */
   readonly losses?: readonly number[];
+  /** The most resident memory when all was imported and nothing built. */
+  readonly importMB?: number;
   /** The first tokens decoded. */
   readonly tokens?: readonly number[];
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { commonSizes } from "../../test/golden/common-model.ts";
 import { type Figure, quotient } from "../figure.ts";
 import { lowrankCommand, noteSystem, peerCommand, torchCommand } from "./have.ts";
-import { type Command, type Spec, type System, startSystem } from "./system.ts";
+import { type Command, type Ready, type Spec, type System, startSystem } from "./system.ts";
 
 /** Losses agree to this share: sums of float32 in another order. */
 const TOLERANCE = 1e-4;
@@ -63,6 +63,8 @@ export interface Turns {
   readonly times: ReadonlyMap<string, readonly number[]>;
   /** The most resident memory of each, in MB. */
   readonly memory: ReadonlyMap<string, number>;
+  /** What each said first. */
+  readonly ready: ReadonlyMap<string, Ready>;
 }
 
 /** One system's time over another's. */
@@ -115,7 +117,8 @@ export async function takeTurns(
     const memory = new Map<string, number>();
     for (const [one, { system }] of playing) memory.set(one.name, await system.peakMemory());
     const times = new Map([...playing].map(([{ name }, found]) => [name, found.times]));
-    return { times, memory };
+    const ready = new Map([...playing].map(([{ name }, { system }]) => [name, system.ready]));
+    return { times, memory, ready };
   } finally {
     for (const { system } of playing.values()) await system.close();
   }
