@@ -24,8 +24,11 @@ import { Module } from "./module.ts";
 import { familyNames } from "./names.ts";
 import type { Norm } from "./norm.ts";
 
-/** From this many bytes of logits on, head and loss are one op that makes them in chunks. The bits of the loss are the same. */
-const CHUNKED_FROM = 8 * 1024 * 1024;
+/**
+ * Above this many bytes of logits, head and loss are one op that makes them in chunks: the loss has the same bits. A head
+ * that trains has more to lose, a third product over each chunk, and its gradient then is a sum over chunks.
+ */
+const CHUNKED_ABOVE = { frozen: 8 * 1024 * 1024, trained: 16 * 1024 * 1024 } as const;
 
 /** What a forward pass may be told about its tokens. */
 export interface ForwardOptions {
@@ -194,8 +197,9 @@ export class Transformer extends Module {
     const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
     const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
-    if (head instanceof Linear && logitBytes >= CHUNKED_FROM) {
-      return head.loss(hidden, targets, options);
+    if (head instanceof Linear) {
+      const above = CHUNKED_ABOVE[head.weight.requiresGrad ? "trained" : "frozen"];
+      if (logitBytes > above) return head.loss(hidden, targets, options);
     }
     return crossEntropy(head.forward(hidden), targets, options);
   }
