@@ -12,7 +12,7 @@
 import { text as baseline } from "./binary/baseline.ts";
 import { text as relaxed } from "./binary/relaxed.ts";
 import { UsageError } from "./error.ts";
-import { canShareMemory, hasFeature, isEdge, threadKind } from "./features.ts";
+import { canShareMemory, hasFeature, isEdge, mayHaveWorkers } from "./features.ts";
 import { applyPatch } from "./patch.ts";
 import { fromPrintable } from "./printable.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
@@ -37,7 +37,7 @@ export interface ModuleChoice {
 
 const compiled = new Map<Build, ChosenModule>();
 let failure: unknown;
-if (threadKind() === "none") compile("baseline");
+if (!mayHaveWorkers()) compile("baseline");
 
 /** The compiled build; undefined, and `failure` says why, where the host refuses. */
 function compile(build: Build): ChosenModule | undefined {
