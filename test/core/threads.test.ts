@@ -27,7 +27,7 @@ interface Scratch {
 
 async function start(
   count: number,
-  options: { workerUrl?: string; timeout?: number } = {},
+  options: { workerUrl?: string; timeout?: number; early?: boolean } = {},
 ): Promise<Scratch> {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 65536, shared: true });
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
@@ -169,6 +169,32 @@ test("workers that fail or never report cost threads, not the engine", async () 
   const silent = await start(2, { workerUrl: "data:text/javascript,", timeout: 20 });
   assert.is(silent.pool.threads, 1);
   assert.is(silent.run(Job.Fill, 2, 2)[1], 2654435761);
+});
+
+test("an early pool is there at once, grows as workers report, and gives the same results meanwhile", async () => {
+  const { pool, run } = await start(3, { early: true });
+  const expected = run(Job.Rounds, 77, 1);
+  const deadline = performance.now() + timeout;
+  // No turn of the event loop in between: a program may never leave it one.
+  while (pool.threads < 3) {
+    assert.ok(performance.now() < deadline, `${pool.threads} threads`);
+    assert.equal(run(Job.Rounds, 77, 3), expected);
+  }
+  assert.equal(run(Job.Rounds, 77, 3), expected);
+  pool.shutdown();
+  assert.is(pool.threads, 1);
+});
+
+test("an early pool never counts a worker that fails, nor one that comes after shutdown", async () => {
+  const workerUrl = "data:text/javascript,throw new Error('refused')";
+  const failing = await start(2, { workerUrl, early: true });
+  const late = await start(2, { early: true });
+  late.pool.shutdown();
+  await sleep(300);
+  for (const { pool, run } of [failing, late]) {
+    assert.is(run(Job.Fill, 2, 2)[1], 2654435761);
+    assert.is(pool.threads, 1);
+  }
 });
 
 test("the package's own module shares a product between two threads and gives the bits of one", async () => {
