@@ -57,7 +57,15 @@ export {
   storeDropoutMask16,
 } from "./random";
 // threads
-export { abandon, serve, setThreads, shutdown, threadReady, workDone } from "./parallel";
+export {
+  abandon,
+  gatherThreads,
+  serve,
+  setThreads,
+  shutdown,
+  threadReady,
+  workDone,
+} from "./parallel";
 
 /** Prepares a fresh memory; called once, by the main instance. */
 export function setup(): void {

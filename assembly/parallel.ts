@@ -1,6 +1,6 @@
 // Threads: one job at a time, its slices done by all of them, thread 0 (the one that calls) included.
 //
-//   line 0         threads there are, may thread 0 sleep, broken
+//   line 0         threads that serve, may thread 0 sleep, broken, threads that may come
 //   line 1 + t     thread t: order, done, ready, asleep | work done | its job: kind, threads, record
 //   last line      the barrier: arrived, phase, sleepers
 //
@@ -19,6 +19,7 @@ const POOL: usize = THREAD_LINES;
 const AVAILABLE: usize = 0;
 const MAY_WAIT: usize = 4;
 const BROKEN: usize = 8;
+const EXPECTED: usize = 12;
 
 const ORDER: usize = 0;
 const DONE: usize = 4;
@@ -45,15 +46,31 @@ function lineOf(thread: i32): usize {
   return THREAD_LINES + LINE * (1 + <usize>thread);
 }
 
-/** How many threads a job may use; 1 until the workers have reported and after `shutdown`. */
+/** How many threads a job may use; 1 until workers have reported and after `shutdown`. */
 export function availableThreads(): i32 {
   return max(1, load<i32>(POOL, AVAILABLE));
 }
 
-/** Says that threads 1 .. count − 1 serve, and whether the host lets thread 0 sleep (a page's main thread may not). */
+/** Takes in the expected threads that have reported meanwhile; returns how many a job may use now. */
+export function gatherThreads(): i32 {
+  const expected = load<i32>(POOL, EXPECTED);
+  let count = availableThreads();
+  if (count >= expected) return count;
+  // A job needs threads 1, 2, ... without a gap.
+  while (count < expected && threadReady(count)) count++;
+  store<i32>(POOL, count, AVAILABLE);
+  return count;
+}
+
+/**
+ * Says that jobs may use threads 1 .. count − 1, each from when it serves and those before it do, and whether the host
+ * lets thread 0 sleep (a page's main thread may not).
+ */
 export function setThreads(count: i32, mayWait: bool): void {
-  store<i32>(POOL, min(max(1, count), MAX_THREADS), AVAILABLE);
+  store<i32>(POOL, 1, AVAILABLE);
+  store<i32>(POOL, min(count, MAX_THREADS), EXPECTED);
   store<i32>(POOL, i32(mayWait), MAY_WAIT);
+  gatherThreads();
 }
 
 /** Whether a worker has reached `serve`. */
@@ -72,8 +89,17 @@ export function workDone(thread: i32): f64 {
   return <f64>load<u64>(lineOf(thread), WORK);
 }
 
-/** Runs `execute(kind, record, thread, threads)` on threads 0 .. threads − 1 and returns when all are done. */
+/**
+ * Runs `execute(kind, record, thread, threads)` on threads 0 .. threads − 1 and returns when all are done. New threads
+ * are taken in at its end, so that between the planning of a job (its scratch depends on the threads) and the job they
+ * stay as many.
+ */
 export function launch(kind: i32, record: usize, threads: i32): void {
+  share(kind, record, threads);
+  gatherThreads();
+}
+
+function share(kind: i32, record: usize, threads: i32): void {
   threads = min(threads, availableThreads());
   if (threads <= 1) {
     execute(kind, record, 0, 1);
@@ -181,6 +207,7 @@ export function abandon(thread: i32): void {
 /** Lets every worker return from `serve`, those too that have not reached it yet; jobs run on one thread from now on. */
 export function shutdown(): void {
   store<i32>(POOL, 1, AVAILABLE);
+  store<i32>(POOL, 1, EXPECTED);
   for (let t = 1; t < MAX_THREADS; t++) {
     const line = lineOf(t);
     atomic.store<i32>(line, -1, ORDER);

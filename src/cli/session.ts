@@ -2,6 +2,7 @@
 // everywhere.
 
 import { type Engine, init } from "../core/engine.ts";
+import { defaultThreads } from "../core/features.ts";
 import { BpeTokenizer } from "../data/bpeTokenizer.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -79,7 +80,8 @@ export async function startEngine(values: {
   readonly deterministic: boolean;
 }): Promise<Engine> {
   const { threads, deterministic } = values;
-  return init({ deterministic, ...(threads === undefined ? {} : { threads }) });
+  // A number is given in any case, so that all threads are there when the summary names them.
+  return init({ deterministic, threads: threads ?? defaultThreads() });
 }
 
 /**

@@ -5,17 +5,16 @@
 //   relaxed    the same, where the host has relaxed SIMD
 //   given      `init({ module })`, for hosts that compile nothing from bytes
 //
-// The baseline lies in the package as text (printable.ts), the relaxed binary as a patch of it.
+// The baseline lies in the package as text, the relaxed binary as a patch of it (unpack.ts).
 //
 // Both binaries import a shared memory. For hosts that cannot share one the flag is cleared (sharedFlag.ts).
 
 import { text as baseline } from "./binary/baseline.ts";
 import { text as relaxed } from "./binary/relaxed.ts";
 import { UsageError } from "./error.ts";
-import { canShareMemory, hasFeature, isEdge, threadKind } from "./features.ts";
-import { applyPatch } from "./patch.ts";
-import { fromPrintable } from "./printable.ts";
+import { canShareMemory, hasFeature, isEdge, mayHaveWorkers } from "./features.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
+import { unpack } from "./unpack.ts";
 
 /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
 export type Build = "baseline" | "relaxed";
@@ -37,7 +36,7 @@ export interface ModuleChoice {
 
 const compiled = new Map<Build, ChosenModule>();
 let failure: unknown;
-if (threadKind() === "none") compile("baseline");
+if (!mayHaveWorkers()) compile("baseline");
 
 /** The compiled build; undefined, and `failure` says why, where the host refuses. */
 function compile(build: Build): ChosenModule | undefined {
@@ -110,6 +109,5 @@ function whyNotCompiled(): string {
 
 /** The bytes of a build, as asc made them. */
 export function binaryOf(build: Build): Uint8Array {
-  const base = fromPrintable(baseline);
-  return build === "baseline" ? base : applyPatch(base, fromPrintable(relaxed));
+  return build === "baseline" ? unpack(baseline) : unpack(baseline, relaxed);
 }

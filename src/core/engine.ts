@@ -17,7 +17,10 @@ import { startThreads, type ThreadPool } from "./threads.ts";
 export interface EngineOptions {
   /** The baseline build: the same bits on every machine, in every runtime. Default false. */
   readonly deterministic?: boolean;
-  /** Threads to compute with, the main one included. Default: the number of cores, at most 8. */
+  /**
+   * Threads to compute with, the main one included. Default: the number of cores, at most 8; in Node, Bun and Deno
+   * `init` then does not wait until all are there.
+   */
   readonly threads?: number;
   /** The compiled `lowrank/core.wasm`, for hosts that forbid compiling from bytes. */
   readonly module?: WebAssembly.Module;
@@ -126,13 +129,14 @@ export class Engine {
             memory,
             wasm,
             count: threads,
+            early: options.threads === undefined,
             ...(options.workerUrl === undefined ? {} : { workerUrl: options.workerUrl }),
           })
         : null;
     return new Engine(chosen, memory, wasm, pool, maximum * PAGE);
   }
 
-  /** Threads that large ops use. */
+  /** Threads that large ops use now; when `init` was given no number, workers still join in the first milliseconds. */
   get threads(): number {
     return this.#pool?.threads ?? 1;
   }

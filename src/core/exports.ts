@@ -87,6 +87,7 @@ export interface Exports {
   firstOutside(record: number, limit: number, excepts: number, except: number): number;
   fillRopeTable(address: number, positions: number, half: number, theta: number): void;
   // threads
+  gatherThreads(): number;
   setThreads(count: number, mayWait: number): void;
   serve(thread: number): void;
   abandon(thread: number): void;

@@ -84,11 +84,20 @@ export function builtinModule(name: string): unknown {
 
 /** How workers can be started here. */
 export function threadKind(): ThreadKind {
-  if (isEdge()) return "none";
+  if (!mayHaveWorkers()) return "none";
   const threads = builtinModule("node:worker_threads") as { Worker?: unknown } | undefined;
   if (threads?.Worker !== undefined) return "node";
-  if (typeof host.Worker === "undefined" || host.crossOriginIsolated !== true) return "none";
-  return "web";
+  return hasWebWorkers() ? "web" : "none";
+}
+
+/** Whether there may be workers, told without `node:worker_threads`, for whose first import Node takes milliseconds. */
+export function mayHaveWorkers(): boolean {
+  if (isEdge()) return false;
+  return typeof host.process?.getBuiltinModule === "function" || hasWebWorkers();
+}
+
+function hasWebWorkers(): boolean {
+  return typeof host.Worker !== "undefined" && host.crossOriginIsolated === true;
 }
 
 /** Threads to use when the caller names no number: the cores there are, at most 8; 1 where there are no workers. */

@@ -8,6 +8,7 @@ import { builtinModule, mayWait, threadKind } from "./features.ts";
 
 /** What the engine's module exports for its threads. */
 export interface ThreadExports {
+  gatherThreads(): number;
   setThreads(count: number, mayWait: number): void;
   threadReady(thread: number): number;
   shutdown(): void;
@@ -26,6 +27,8 @@ export interface ThreadOptions {
   readonly workerUrl?: string | URL;
   /** How long to wait for the workers, in milliseconds; those that come later get no work. Default 5000. */
   readonly timeout?: number;
+  /** Do not wait where workers start by themselves; they get work from when they serve. Default false. */
+  readonly early?: boolean;
 }
 
 /** The running workers. */
@@ -85,8 +88,9 @@ function spawn(workerUrl: string | URL | undefined, failed: () => void): Spawned
 }
 
 /**
- * Starts `count − 1` workers and waits until they serve. When some do not come (no workers here, forbidden by a
- * content policy, too slow), the pool has fewer threads, down to one; that is never an error.
+ * Starts `count − 1` workers and waits until they serve, or with `early` lets the pool grow as they come. When some do
+ * not (no workers here, forbidden by a content policy, too slow), it has fewer threads, down to one; that is never an
+ * error.
  */
 export async function startThreads(options: ThreadOptions): Promise<ThreadPool> {
   const { module, memory, wasm, count } = options;
@@ -107,6 +111,11 @@ export async function startThreads(options: ThreadOptions): Promise<ThreadPool> 
     }
   }
 
+  // On the web a worker starts only while this thread is idle, which a program may never be.
+  if (options.early === true && threadKind() === "node") {
+    wasm.setThreads(workers.length + 1, mayWait(memory) ? 1 : 0);
+    return poolOf(wasm, workers);
+  }
   let ready = 1;
   const deadline = performance.now() + (options.timeout ?? 5000);
   for (;;) {
@@ -114,17 +123,18 @@ export async function startThreads(options: ThreadOptions): Promise<ThreadPool> 
     if (lost || ready > workers.length || performance.now() > deadline) break;
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
-  // A job needs threads 1, 2, ... without a gap; whoever comes later sleeps until it is sent home.
-  let threads = ready;
-  wasm.setThreads(threads, mayWait(memory) ? 1 : 0);
-  if (threads === 1) wasm.shutdown();
+  // Whoever comes later sleeps until it is sent home.
+  wasm.setThreads(ready, mayWait(memory) ? 1 : 0);
+  if (ready === 1) wasm.shutdown();
+  return poolOf(wasm, workers);
+}
 
+function poolOf(wasm: ThreadExports, workers: Spawned[]): ThreadPool {
   return {
     get threads(): number {
-      return threads;
+      return wasm.gatherThreads();
     },
     shutdown(): void {
-      threads = 1;
       wasm.shutdown();
       workers.length = 0;
     },

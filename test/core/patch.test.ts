@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { binaryOf } from "../../src/core/compile.ts";
-import { applyPatch } from "../../src/core/patch.ts";
+import { unpack } from "../../src/core/unpack.ts";
 
 type MakePatch = (base: Uint8Array, target: Uint8Array) => Uint8Array;
 
@@ -22,6 +22,14 @@ for (const { build, file } of builds) {
     const bytes = readFileSync(new URL(`../../${file}`, import.meta.url));
     assert.is(Buffer.compare(binaryOf(build), bytes), 0);
   });
+}
+
+const { toPrintable } = (await import(
+  new URL("../../../scripts/printable.mjs", import.meta.url).href
+)) as { toPrintable: (bytes: Uint8Array) => string };
+
+function applyPatch(base: Uint8Array, patch: Uint8Array): Uint8Array {
+  return unpack(toPrintable(base), toPrintable(patch));
 }
 
 // Few different bytes, so that pieces of the base occur again.

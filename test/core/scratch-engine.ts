@@ -75,13 +75,14 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
 
 const index = `
 export {
-  abandon, availableThreads, launch, serve, setThreads, shutdown, threadReady, workDone,
+  abandon, availableThreads, gatherThreads, launch, serve, setThreads, shutdown, threadReady, workDone,
 } from "./parallel";
 `;
 
 export interface ScratchExports {
   abandon(thread: number): void;
   availableThreads(): number;
+  gatherThreads(): number;
   launch(job: number, record: number, threads: number): void;
   setThreads(count: number, mayWait: number): void;
   shutdown(): void;

@@ -27,7 +27,7 @@ interface Scratch {
 
 async function start(
   count: number,
-  options: { workerUrl?: string; timeout?: number } = {},
+  options: { workerUrl?: string; timeout?: number; early?: boolean } = {},
 ): Promise<Scratch> {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 65536, shared: true });
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
@@ -169,6 +169,27 @@ test("workers that fail or never report cost threads, not the engine", async () 
   const silent = await start(2, { workerUrl: "data:text/javascript,", timeout: 20 });
   assert.is(silent.pool.threads, 1);
   assert.is(silent.run(Job.Fill, 2, 2)[1], 2654435761);
+});
+
+test("an early pool grows without the event loop and gives the same results meanwhile", async () => {
+  const { pool, run } = await start(3, { early: true });
+  const expected = run(Job.Rounds, 77, 1);
+  const deadline = performance.now() + timeout;
+  while (pool.threads < 3 && performance.now() < deadline) {
+    assert.equal(run(Job.Rounds, 77, 3), expected);
+  }
+  assert.is(pool.threads, 3);
+  assert.equal(run(Job.Rounds, 77, 3), expected);
+  pool.shutdown();
+});
+
+test("an early pool counts no worker that fails, and none that comes after shutdown", async () => {
+  const workerUrl = "data:text/javascript,throw new Error('refused')";
+  const failing = await start(2, { workerUrl, early: true });
+  const late = await start(2, { early: true });
+  late.pool.shutdown();
+  await sleep(300);
+  for (const { pool } of [failing, late]) assert.is(pool.threads, 1);
 });
 
 test("the package's own module shares a product between two threads and gives the bits of one", async () => {
