@@ -23,9 +23,8 @@ export class Buffer {
   last: i32;
   /** First byte in the block; set by `arrange`. */
   at: u64;
-  /** The next one behind it, once it is placed. */
+  /** The next one behind it once it is placed, before that the next in size. */
   next: usize;
-  placed: i32;
 
   static of(at: usize): Buffer {
     return changetype<Buffer>(at);
@@ -46,42 +45,52 @@ export class Buffer {
   }
 }
 
-/** The largest buffer that is not placed yet; 0 when all are. */
-function largest(buffers: usize, count: i32): usize {
-  let chosen: usize = 0;
-  let most: usize = 0;
-  for (let i = 0; i < count; i++, buffers += offsetof<Buffer>()) {
-    const b = Buffer.of(buffers);
-    if (b.placed || b.bytes <= most) continue;
-    most = b.bytes;
-    chosen = buffers;
+/** Two lists, largest first, as one; of equals those of `a` come first. */
+function merged(a: usize, b: usize): usize {
+  let first: usize = 0;
+  let last: usize = 0;
+  while (a != 0 || b != 0) {
+    const takesA = b == 0 || (a != 0 && Buffer.of(a).bytes >= Buffer.of(b).bytes);
+    const taken = takesA ? a : b;
+    if (last == 0) first = taken;
+    else Buffer.of(last).next = taken;
+    last = taken;
+    if (takesA) a = Buffer.of(a).next;
+    else b = Buffer.of(b).next;
   }
-  return chosen;
+  return first;
+}
+
+/** The buffers that are not empty as a list, largest first; 0 when all are. */
+function sorted(buffers: usize, count: i32): usize {
+  if (count <= 1) return count == 1 && Buffer.of(buffers).bytes != 0 ? buffers : 0;
+  const half = count >> 1;
+  const rest = buffers + <usize>half * offsetof<Buffer>();
+  return merged(sorted(buffers, half), sorted(rest, count - half));
 }
 
 /** Places `count` buffers that lie in a row; the bytes of the block that holds them all. */
 export function arrange(buffers: usize, count: i32): u64 {
   let first: usize = 0;
   let total: u64 = 0;
-  for (let chosen = largest(buffers, count); chosen != 0; chosen = largest(buffers, count)) {
+  let chosen = sorted(buffers, count);
+  while (chosen != 0) {
     const b = Buffer.of(chosen);
+    const after = b.next;
+    let before: usize = 0;
     for (let q = first; q != 0; q = Buffer.of(q).next) {
       const other = Buffer.of(q);
-      if (!Buffer.meets(b, other)) continue;
-      if (other.at >= b.at + b.bytes) break;
-      b.at = max(b.at, other.at + other.bytes);
+      if (Buffer.meets(b, other)) {
+        if (other.at >= b.at + b.bytes) break;
+        b.at = max(b.at, other.at + other.bytes);
+      }
+      if (other.at < b.at) before = q;
     }
-    b.placed = 1;
     total = max(total, b.at + b.bytes);
-    let before: usize = 0;
-    let behind = first;
-    while (behind != 0 && Buffer.of(behind).at < b.at) {
-      before = behind;
-      behind = Buffer.of(behind).next;
-    }
-    b.next = behind;
+    b.next = before == 0 ? first : Buffer.of(before).next;
     if (before == 0) first = chosen;
     else Buffer.of(before).next = chosen;
+    chosen = after;
   }
   return total;
 }

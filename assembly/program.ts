@@ -111,8 +111,12 @@ export function endProgram(at: usize, complete: bool): bool {
 
 /** Frees a program that was put aside, with all its tensors. */
 export function releaseProgram(at: usize): void {
+  const s = state();
+  // Those of an open scope, whose backward will come to them.
+  const segments = s.segments;
   swap(at);
   closeScope();
+  s.segments = segments;
   releaseIdleChunks();
   swap(at);
   release(at);

@@ -46,7 +46,7 @@ export class Head {
 
   /** Does forward take the gradients? */
   static goesAhead(y: Tensor): bool {
-    return y.i1 != 0 && requiresGrad(y) && !requiresGrad(source(y, 1));
+    return y.i1 != 0 && y.i3 != 0 && requiresGrad(y);
   }
 }
 

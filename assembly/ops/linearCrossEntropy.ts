@@ -8,6 +8,7 @@
 // training starts from it, forward takes the gradients of a loss with gradient 1 from L while it is there.
 //
 // Sources: x, W, targets, and A, B if i2   i0: ignoreIndex   i1: 1 for the mean, 0 for the sum   f0: s
+// i3: 1 if W was frozen in forward: it may be thawed or frozen before backward, and what is saved stays what it is
 // scratch: | products | X' [128, K] | L [128, V] | t [128, r] | dt [128, r] | dX' [128, K], backward only |
 // saved:   | rows that count | if ahead: dX' of all chunks [rows, K] | dA | dB |
 
@@ -127,7 +128,7 @@ export function linearCrossEntropyBackward(y: Tensor, thread: i32, threads: i32)
     if (dx != 0) count(Counter.ProductInputGradient, 1);
     if (dw != 0) count(Counter.ProductWeightGradient, 1);
   }
-  if (Head.goesAhead(y) && g == 1 && !addX) {
+  if (Head.goesAhead(y) && dw == 0 && g == 1 && !addX) {
     takeAhead(y, dx, thread, threads);
     return;
   }

@@ -41,14 +41,17 @@ export function linearCrossEntropy(
     );
   }
   const rows = x.shape.slice(0, -1);
+  const frozen = Number(!weight.requiresGrad);
   if (lowRank === undefined) {
-    const ints = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
+    const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
+    const ints = [...loss, 0, frozen];
     return apply(Op.LinearCrossEntropy, [x, weight, targets], [], { ints });
   }
   if (expectBranch(lowRank, classes, k) > 0) {
     return composed(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
   }
-  const ints = [...lossAttributes("linearCrossEntropy", rows, classes, targets, options), 1];
+  const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
+  const ints = [...loss, 1, frozen];
   const { a, b, scale } = lowRank;
   return apply(Op.LinearCrossEntropy, [x, weight, targets, a, b], [], { ints, floats: [scale] });
 }

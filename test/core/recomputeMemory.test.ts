@@ -90,4 +90,24 @@ test("segments of captured steps, of scopes and of several engines do not meet",
   assert.ok(results[0]!.length > 0);
 });
 
+test("disposing of a captured step in a scope leaves memory to the segments of the scope", async () => {
+  const fresh = await Engine.create({ threads: 1, deterministic: true });
+  fresh.run(() => {
+    const size = 1000;
+    const w = tensor(new Float32Array(size).fill(0.5), { requiresGrad: true, persistent: true });
+    const step = capture(() => w.mul(2));
+    step();
+    scope(() => {
+      const y = recompute(() => w.exp().tanh().exp().tanh());
+      step.dispose();
+      // What takes the segments' memory if it has been given back.
+      const others = Array.from({ length: 100 }, () =>
+        tensor(new Float32Array(size).fill(7), { persistent: true }),
+      );
+      y.sum().backward();
+      for (const other of others) assert.ok(other.toArray().every((value) => value === 7));
+    });
+  });
+});
+
 test.run();

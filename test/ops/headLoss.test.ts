@@ -179,6 +179,36 @@ test("with dropout it is the two ops", () => {
   }
 });
 
+test("a weight that is frozen or thawed between forward and backward changes no other gradient", () => {
+  const given: Case = {
+    ...{ m: 140, v: 20, k: 16, r: 2, ignored: 0.2, trained: true, fresh: true },
+    ...{ reduction: "mean", g: 1, seed: 5 },
+  };
+  const { x, w, a, b, targets } = operands(given);
+  const run = (before: boolean, after: boolean): (Float32Array | null)[] =>
+    one.run(() => {
+      const leaf = (from: { data: Float64Array; shape: readonly number[] }, requiresGrad = true) =>
+        tensor(Float32Array.from(from.data), { shape: from.shape, requiresGrad });
+      const leaves = [leaf(x), leaf(w, before), leaf(a), leaf(b)] as const;
+      const ids = tensor(Int32Array.from(targets.data));
+      scope(() => {
+        const [input, weight, a, b] = leaves;
+        // The gradient of what an op has made is stored, not added.
+        const lowRank = { a: a.neg(), b: b.neg(), scale: SCALE };
+        const loss = linearCrossEntropy(input.neg(), weight, ids, { lowRank });
+        weight.requiresGrad = after;
+        loss.backward();
+      });
+      const gradients = leaves.map((leaf) => leaf.grad);
+      for (const t of [...leaves, ids]) t.dispose();
+      return gradients;
+    });
+  const [expected, frozen] = [run(true, true), run(false, false)];
+  for (const i of [0, 2, 3]) assert.equal(frozen[i], expected[i]);
+  assert.equal(run(true, false), frozen);
+  assert.equal(run(false, true), expected);
+});
+
 test("a frozen weight may lie in panels, and the logits are never all there", () => {
   const [m, v, k] = [2000, 1000, 16];
   one.run(() => {
