@@ -56,7 +56,10 @@ export function uniform(
   });
 }
 
-/** Seeds dropout; `step` is the number of scopes opened since, for going on where another run stopped. */
+/**
+ * Seeds dropout; `step` is the number of scopes opened since, for going on where another run stopped. Call it between
+ * steps: backward makes the masks of its scope again, from the seed of that time.
+ */
 export function manualSeed(seed: number, step = 0): void {
   const [low, high] = splitSeed(seed);
   if (recording() !== null) {
