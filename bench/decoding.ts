@@ -2,13 +2,8 @@
 // prompt, and the tokens that follow are known (test/golden/common-model.ts).
 
 import type { Engine } from "../src/core/engine.ts";
-import { KvCache } from "../src/nn/cache.ts";
 import type { Transformer } from "../src/nn/transformer.ts";
-import { tensor } from "../src/tensor/create.ts";
-import { noGrad, scope } from "../src/tensor/scope.ts";
-import { slice } from "../src/tensor/shape.ts";
-import { generate } from "../src/train/generate.ts";
-import { argmax } from "../src/train/sample.ts";
+import { generate, generateBatch } from "../src/train/generate.ts";
 import { commonSizes } from "../test/golden/common-model.ts";
 import { modelIn, type SizeName, startOf } from "./training.ts";
 
@@ -42,35 +37,8 @@ export function decodeMany(
   count: number,
   rows: number,
 ): number[][] {
-  const { engine } = model;
-  const { vocabSize } = model.config;
-  const cache = engine.run(() => new KvCache(model.config, rows, prompt.length + count));
-  const made: number[][] = Array.from({ length: rows }, () => []);
-  /** The likeliest token of each row after ids [rows, length]. */
-  const next = (ids: Int32Array, length: number): Int32Array =>
-    scope(() =>
-      noGrad(() => {
-        const hidden = model.hidden(tensor(ids, { shape: [rows, length] }), { cache });
-        const last = slice(hidden, 1, length - 1, length);
-        const logits = model.head.forward(last).toArray() as Float32Array;
-        return Int32Array.from({ length: rows }, (_, row) =>
-          argmax(logits.subarray(row * vocabSize, (row + 1) * vocabSize)),
-        );
-      }),
-    );
-  try {
-    engine.run(() => {
-      const prompts = Array.from({ length: rows }, () => prompt).flat();
-      let ids = next(Int32Array.from(prompts), prompt.length);
-      for (let i = 0; i < count; i++) {
-        if (i > 0) ids = next(ids, 1);
-        for (const [row, id] of ids.entries()) made[row]?.push(id);
-      }
-    });
-  } finally {
-    cache.dispose();
-  }
-  return made;
+  const prompts = Array.from({ length: rows }, () => prompt);
+  return generateBatch(model, prompts, { maxNewTokens: count, temperature: 0 });
 }
 
 /** Throws unless the tokens begin with the known ones. */
