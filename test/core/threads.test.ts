@@ -4,10 +4,8 @@
 import { spawn } from "node:child_process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Engine } from "../../src/core/engine.ts";
 import { mayWait } from "../../src/core/features.ts";
 import { lateThreads, startThreads, type ThreadPool } from "../../src/core/threads.ts";
-import { tensor } from "../../src/tensor/create.ts";
 import { compileScratch, Job, type ScratchExports } from "./scratch-engine.ts";
 
 /** Generous, because a busy machine may take long to start a worker. */
@@ -195,25 +193,6 @@ test("a late pool counts no worker that fails, and none that comes after shutdow
   late.pool.shutdown();
   await sleep(300);
   for (const { pool } of [failing, late]) assert.is(pool.threads, 1);
-});
-
-test("the package's own module shares a product between two threads and gives the bits of one", async () => {
-  const product = async (
-    threads: number,
-  ): Promise<{ bits: Uint32Array; work: readonly number[] }> => {
-    const engine = await Engine.create({ deterministic: true, threads });
-    const values = Float32Array.from({ length: 128 * 128 }, (_, i) => ((i * 7919) % 1000) / 997);
-    const result = engine.run(() => {
-      const x = tensor(values, { shape: [128, 128] });
-      return x.matmul(x).toArray().slice();
-    });
-    return { bits: new Uint32Array(result.buffer), work: engine.stats().threadWork };
-  };
-  const one = await product(1);
-  const two = await product(2);
-  assert.equal(two.bits, one.bits);
-  assert.is(one.work.length, 1);
-  assert.ok(two.work.length === 2 && two.work.every((amount) => amount > 0), `${two.work}`);
 });
 
 interface Ending {

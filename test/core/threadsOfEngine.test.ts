@@ -1,5 +1,5 @@
-// An engine of no given number of threads starts its workers when there has been work worth their start, not before,
-// and not in vain.
+// The threads of an engine: those of a given number are waited for; without one, workers are started when there has been
+// work worth their start, not before, and not in vain.
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -13,6 +13,25 @@ import { scope } from "../../src/tensor/scope.ts";
 /** Generous, because a busy machine may take long to start a worker. */
 const timeout = 60_000;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("the package's own module shares a product between two threads and gives the bits of one", async () => {
+  const product = async (
+    threads: number,
+  ): Promise<{ bits: Uint32Array; work: readonly number[] }> => {
+    const engine = await Engine.create({ deterministic: true, threads });
+    const values = Float32Array.from({ length: 128 * 128 }, (_, i) => ((i * 7919) % 1000) / 997);
+    const result = engine.run(() => {
+      const x = tensor(values, { shape: [128, 128] });
+      return x.matmul(x).toArray().slice();
+    });
+    return { bits: new Uint32Array(result.buffer), work: engine.stats().threadWork };
+  };
+  const one = await product(1);
+  const two = await product(2);
+  assert.equal(two.bits, one.bits);
+  assert.is(one.work.length, 1);
+  assert.ok(two.work.length === 2 && two.work.every((amount) => amount > 0), `${two.work}`);
+});
 
 /** What `fn` returns, and how many workers were started meanwhile; `refuse` forbids them. */
 async function countWorkers<T>(
