@@ -88,6 +88,8 @@ export const enum Counter {
   ParallelJobs = 11,
   /** Bytes of optimizers' moments. */
   OptimizerBytes = 12,
+  /** Estimated time of the jobs that ran on one thread though they were worth more; the front end then starts workers. */
+  UnsharedNanoseconds = 13,
 }
 
 export function state(): State {

@@ -28,12 +28,17 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
 
 /** On how many threads a record's op is worth running. */
 export function threadsFor(t: Tensor, job: Job): i32 {
-  return table.nanoseconds(t, job) < WORTH_THREADS ? 1 : availableThreads();
+  return threadsAt(table.nanoseconds(t, job));
+}
+
+function threadsAt(nanoseconds: f64): i32 {
+  return nanoseconds < WORTH_THREADS ? 1 : availableThreads();
 }
 
 /** Runs a record's op on as many threads as it is worth. False when there is no memory for it. */
 export function run(t: Tensor, job: Job): bool {
-  const threads = threadsFor(t, job);
+  const nanoseconds = table.nanoseconds(t, job);
+  const threads = threadsAt(nanoseconds);
   let saved: usize = 0;
   // Without a backward pass to come, what forward would save is scratch.
   if (job == Job.Forward && !requiresGrad(t)) saved = (table.savedBytes(t) + 63) & ~63;
@@ -44,6 +49,7 @@ export function run(t: Tensor, job: Job): bool {
     s.scratch += saved;
   }
   if (threads > 1) count(Counter.ParallelJobs, 1);
+  else if (nanoseconds >= WORTH_THREADS) count(Counter.UnsharedNanoseconds, nanoseconds);
   launch(job, changetype<usize>(t), threads);
   if (saved != 0) {
     s.scratch -= saved;

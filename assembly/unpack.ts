@@ -1,15 +1,15 @@
 // Unpacks the engine's own binaries (src/core/unpack.ts). A module of its own, for the loops run once, and WASM is as
 // fast then as ever, while JavaScript is slow until a compiler has seen it. Its memory:
 //
-//   0     4        64              320            1024
-//   | end | cursor | bytes by their numbers | seen | text | patch's text | base | patch | result
+//   0     4        64     320                                     1024
+//   | end | cursor | seen | bytes by their characters, three pages | text | patch's text | base | patch | result
 //
 // Printable text: bytes as characters that JavaScript holds as they stand, one for most of them:
 //   text = table, body          table = the 91 bytes that occur most often, ascending, in hexadecimal digits
 // The body is written in the 93 printable ASCII characters other than " and \, numbered from 0. A byte of the table is
 // the character of its place there. The others, ascending, are numbered from 0 too: byte 93p + q of them is character
 // 91 + p, then character q. Pieces that occur again do so in the text, so gzip packs it as well as the bytes.
-// scripts/printable.mjs writes such texts.
+// scripts/printable.mjs writes such texts. A page holds the byte of each character on its own, behind 91, behind 92.
 //
 // Patch: the relaxed binary is the baseline with fused multiply-adds in the place of products and sums, so the package
 // carries only what differs: a list of steps, each some new bytes and a piece of the base.
@@ -19,12 +19,15 @@
 
 const END: usize = 0;
 const CURSOR: usize = 4;
-const VALUES: usize = 64;
-const SEEN: usize = 320;
+const SEEN: usize = 64;
+const PAGES: usize = 320;
+const PAGE: usize = 128;
 const TEXT: usize = 1024;
 
 const SIGNS: u32 = 93;
 const SINGLE: u32 = 91;
+/** The code of character 91; that of 92 follows. */
+const PREFIX: u32 = 125;
 
 /**
  * What a text of `size` characters at TEXT stands for; with a patch's text of `patchSize` behind it, what that makes of
@@ -54,32 +57,41 @@ function reserve(end: usize): void {
 /** Writes what the text from `at` to `end` stands for to `out` and returns where it ends. */
 function decode(at: usize, end: usize, out: usize): usize {
   memory.fill(SEEN, 0, 256);
-  let count: usize = 0;
-  for (; count < SINGLE; count++) {
+  for (let n: u32 = 0; n < SINGLE; n++) {
     const byte = (digit(load<u8>(at)) << 4) | digit(load<u8>(at, 1));
     at += 2;
-    store<u8>(VALUES + count, byte);
+    store<u8>(PAGES + code(n), byte);
     store<u8>(SEEN + <usize>byte, 1);
   }
+  let page = PAGES + PAGE;
+  let n: u32 = 0;
   for (let byte: usize = 0; byte < 256; byte++) {
-    if (load<u8>(SEEN + byte) == 0) store<u8>(VALUES + count++, byte);
+    if (load<u8>(SEEN + byte)) continue;
+    store<u8>(page + code(n++), byte);
+    if (n < SIGNS) continue;
+    page += PAGE;
+    n = 0;
   }
   while (at < end) {
-    let n = sign(load<u8>(at++));
-    if (n >= SINGLE) n += (n - SINGLE) * (SIGNS - 1) + sign(load<u8>(at++));
-    store<u8>(out++, load<u8>(VALUES + <usize>n));
+    let from = PAGES;
+    let c = <usize>load<u8>(at++);
+    if (c >= PREFIX) {
+      from += (c - PREFIX + 1) * PAGE;
+      c = <usize>load<u8>(at++);
+    }
+    store<u8>(out++, load<u8>(from + c));
   }
   return out;
 }
 
 /** The value of a hexadecimal digit: 0-9 or a-f. */
-function digit(code: u32): u32 {
-  return code < 58 ? code - 48 : code - 87;
+function digit(letter: u32): u32 {
+  return letter < 58 ? letter - 48 : letter - 87;
 }
 
-/** The number of a character: codes from 32 on without 34 and 92. */
-function sign(code: u32): u32 {
-  return code - 32 - u32(code > 34) - u32(code > 92);
+/** The code of a character's number: from 32 on without 34 and 92. */
+function code(n: u32): usize {
+  return <usize>(n + 32 + u32(n > 1) + u32(n > 58));
 }
 
 /** The number at the cursor, which moves behind it. */

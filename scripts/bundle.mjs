@@ -2,25 +2,25 @@
 // An import of 160 files would take longer than all that lowrank does until its first product.
 //   dist/src/index.js, dist/src/cli/main.js --> dist/lib/api/index.js, dist/lib/cli/main.js, dist/lib/chunk/*.js
 // Each file lies as deep below the root as its sources, whose relative paths to the package's data therefore hold.
-// The engine and the errors are chunks of their own, so that a bundler can leave the engine out. Names of functions,
-// classes and whatever stands beside them are kept, so that a stack trace can be read; the names inside of functions are
-// shortened, for a runtime reads all of it before the first line runs.
+// What the two share is one chunk, for each file of an import takes a millisecond. Names of functions, classes and whatever
+// stands beside them are kept, so that a stack trace can be read; the names inside of functions are shortened, for a
+// runtime reads all of it before the first line runs.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync, transformSync } from "esbuild";
 
-const ENTRIES = { "api/index": "index.js", "cli/main": "cli/main.js" };
-// What is reached from these becomes a chunk; nobody imports them themselves. Of the index, which is twice an entry, only
-// re-exports stay in its file, so that importing one name runs nothing else.
-const APART = {
-  "apart/engine": "core/engine.js",
-  "apart/error": "core/error.js",
-  "apart/all": "index.js",
-};
+// The command with the whole library, so that none of it makes a chunk of its own.
+const COMMAND = "cli/whole.js";
+const ENTRIES = { "api/index": "index.js", "cli/main": COMMAND };
+// Of the index, which is twice an entry, only re-exports stay in its file: the rest becomes the chunk. Nobody imports this.
+const APART = { "apart/all": "index.js" };
 
 /** Writes dist/lib anew. */
 export function bundle(root) {
   rmSync(join(root, "dist/lib"), { recursive: true, force: true });
+  const command = join(root, "dist/src", COMMAND);
+  const main = readFileSync(join(root, "dist/src/cli/main.js"), "utf8");
+  writeFileSync(command, `${main}export * from "../index.js";\n`);
   buildSync({
     absWorkingDir: root,
     entryPoints: Object.entries({ ...ENTRIES, ...APART }).map(([out, source]) => ({
@@ -39,6 +39,9 @@ export function bundle(root) {
     minifySyntax: true,
     logLevel: "warning",
   });
+  rmSync(command);
+  const file = join(root, "dist/lib/cli/main.js");
+  writeFileSync(file, readFileSync(file, "utf8").replace(/export\{[^}]*\};\s*$/, ""));
   rmSync(join(root, "dist/lib/apart"), { recursive: true });
   const chunks = join(root, "dist/lib/chunk");
   for (const file of readdirSync(chunks)) {
@@ -50,6 +53,8 @@ export function bundle(root) {
 // What a chunk may hold besides statements: imports at its head, exports at its end, and its own address.
 const PARTS = /^((?:import\{[^}]*\}from"[^"]*";)*)(.*?)(export\{[^}]*\};\s*)$/s;
 const ADDRESS = "ADDRESS_OF_THIS_CHUNK";
+// A call that is only for those who use its result.
+const EARLY = /=(\w+AtImport\(\))/g;
 
 /** A chunk with short names inside of its functions. Without imports and exports it is a script, whose names are kept. */
 function withShortLocals(chunk) {
@@ -58,5 +63,6 @@ function withShortLocals(chunk) {
     target: "es2022",
     minify: true,
   });
-  return head + code.trim().replaceAll(ADDRESS, "import.meta.url") + tail;
+  const marked = code.replace(EARLY, "=/* @__PURE__ */$1").replaceAll(ADDRESS, "import.meta.url");
+  return head + marked.trim() + tail;
 }

@@ -34,23 +34,32 @@ export interface ModuleChoice {
   readonly module?: WebAssembly.Module;
 }
 
-const compiled = new Map<Build, ChosenModule>();
 let failure: unknown;
-if (!mayHaveWorkers()) compile("baseline");
+// The published program marks the call, so that a bundler leaves it out where nobody makes an engine (bundle.mjs).
+const compiled: Map<Build, ChosenModule> = compileAtImport();
+
+function compileAtImport(): Map<Build, ChosenModule> {
+  const modules = new Map<Build, ChosenModule>();
+  if (!mayHaveWorkers()) compile("baseline", modules);
+  return modules;
+}
 
 /** The compiled build; undefined, and `failure` says why, where the host refuses. */
-function compile(build: Build): ChosenModule | undefined {
-  const known = compiled.get(build);
+function compile(
+  build: Build,
+  modules: Map<Build, ChosenModule> = compiled,
+): ChosenModule | undefined {
+  const known = modules.get(build);
   if (known !== undefined) return known;
   try {
     const shared = canShareMemory();
     const bytes = binaryOf(build);
     const module = new WebAssembly.Module(shared ? bytes : withUnsharedMemory(bytes));
-    compiled.set(build, { module, build, shared });
+    modules.set(build, { module, build, shared });
   } catch (error) {
     failure ??= error;
   }
-  return compiled.get(build);
+  return modules.get(build);
 }
 
 /**

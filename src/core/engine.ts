@@ -1,25 +1,25 @@
 // An engine: one linear memory, one instance of the WASM module on the main thread, and workers on the same
 // memory. `init` makes the default engine; tests hold several builds and thread counts side by side.
 //
-//   Engine.create   compile or choose the module, make the memory, instantiate, start the workers
+//   Engine.create   compile or choose the module, make the memory, instantiate, start the workers if a number is given
 //   engine.f32 ...  views of the whole memory, renewed after it has grown
 //   engine.run(fn)  makes this engine the current one while fn runs
 
 import { type ChosenModule, chooseModule } from "./compile.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
-import { defaultThreads, tileForm } from "./features.ts";
+import { tileForm } from "./features.ts";
 import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
-import { startThreads, type ThreadPool } from "./threads.ts";
+import { checkThreads, makePool, type ThreadPool, WORTH_WORKERS } from "./threads.ts";
 
 /** How `init` sets the engine up. */
 export interface EngineOptions {
   /** The baseline build: the same bits on every machine, in every runtime. Default false. */
   readonly deterministic?: boolean;
   /**
-   * Threads to compute with, the main one included. Default: the number of cores, at most 8; in Node, Bun and Deno
-   * `init` then does not wait until all are there.
+   * Threads to compute with, the main one included; `init` waits until all are there. Default: the number of cores, at
+   * most 8; in Node, Bun and Deno they are then started once there has been work for them, and join as they come.
    */
   readonly threads?: number;
   /** The compiled `lowrank/core.wasm`, for hosts that forbid compiling from bytes. */
@@ -35,6 +35,7 @@ type Run = (at: number, more: number) => number;
 /** What may run on several threads; a trap in it breaks the engine. */
 const JOBS = "commit backward replay rerun runProgram adamw sgd clipGradients".split(" ");
 
+const UNSHARED = STATE / 8 + Counter.unsharedNanoseconds;
 const PAGE = 65536;
 const INITIAL_PAGES = 16;
 
@@ -61,6 +62,8 @@ export class Engine {
   readonly #memory: WebAssembly.Memory;
   readonly #maximum: number;
   readonly #pool: ThreadPool | null;
+  /** Starts the workers, if that is yet to be done. */
+  #start: (() => void) | null;
   /** Bytes that the views show. */
   #bytes: number;
   #f32: Float32Array;
@@ -82,7 +85,13 @@ export class Engine {
       const run = functions[name]!;
       functions[name] = (at, more) => {
         try {
-          return run(at, more);
+          const result = run(at, more);
+          // The counters lie where even an old view shows them.
+          if (this.#start !== null && (this.#f64[UNSHARED] ?? 0) >= WORTH_WORKERS) {
+            this.#start();
+            this.#start = null;
+          }
+          return result;
         } catch (error) {
           throw this.#break(functions, name, at, error);
         }
@@ -91,6 +100,7 @@ export class Engine {
     this.#memory = memory;
     this.#maximum = maximum;
     this.#pool = pool;
+    this.#start = pool?.start ?? null;
     this.#bytes = memory.buffer.byteLength;
     this.#f32 = new Float32Array(memory.buffer);
     this.#i32 = new Int32Array(memory.buffer);
@@ -105,10 +115,7 @@ export class Engine {
         `maximumMemory is ${maximumBytes} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
       );
     }
-    const threads = options.threads ?? defaultThreads();
-    if (!Number.isInteger(threads) || threads < 1 || threads > 64) {
-      throw new UsageError(`threads is ${threads}; it must be a whole number from 1 to 64.`);
-    }
+    checkThreads(options.threads);
     const chosen = chooseModule({
       deterministic: options.deterministic ?? false,
       ...(options.module === undefined ? {} : { module: options.module }),
@@ -122,27 +129,20 @@ export class Engine {
     const wasm = instance.exports as unknown as Exports;
     wasm.setup();
     wasm.setTileForm(tileForm(chosen.build));
-    const pool =
-      threads > 1 && chosen.shared
-        ? await startThreads({
-            module: chosen.module,
-            memory,
-            wasm,
-            count: threads,
-            early: options.threads === undefined,
-            ...(options.workerUrl === undefined ? {} : { workerUrl: options.workerUrl }),
-          })
-        : null;
+    const { module, shared } = chosen;
+    const wanted = { module, memory, wasm, count: options.threads, workerUrl: options.workerUrl };
+    const pool = shared ? await makePool(wanted) : null;
     return new Engine(chosen, memory, wasm, pool, maximum * PAGE);
   }
 
-  /** Threads that large ops use now; when `init` was given no number, workers still join in the first milliseconds. */
+  /** Threads that large ops use now; when `init` was given no number, 1 until workers have been worth their start and come. */
   get threads(): number {
     return this.#pool?.threads ?? 1;
   }
 
   /** Ends the workers. The engine goes on with one thread. */
   shutdown(): void {
+    this.#start = null;
     this.#pool?.shutdown();
   }
 

@@ -92,8 +92,12 @@ export function threadKind(): ThreadKind {
 
 /** Whether there may be workers, told without `node:worker_threads`, for whose first import Node takes milliseconds. */
 export function mayHaveWorkers(): boolean {
-  if (isEdge()) return false;
-  return typeof host.process?.getBuiltinModule === "function" || hasWebWorkers();
+  return hasBuiltinModules() || (!isEdge() && hasWebWorkers());
+}
+
+/** Whether this is Node, or Deno or Bun, which have its modules. */
+export function hasBuiltinModules(): boolean {
+  return !isEdge() && typeof host.process?.getBuiltinModule === "function";
 }
 
 function hasWebWorkers(): boolean {

@@ -104,6 +104,7 @@ export const Counter = {
   intermediateGradients: 10,
   parallelJobs: 11,
   optimizerBytes: 12,
+  unsharedNanoseconds: 13,
 } as const;
 
 export type CounterName = keyof typeof Counter;

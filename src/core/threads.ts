@@ -1,10 +1,16 @@
 // Worker threads: each is an instance of the engine's module on the same memory that runs `serve` until a word
 // in that memory tells it to go (assembly/parallel.ts). Its script is a string, because bundlers lose files, and
 // is started from a data: URL, the one kind that Node, Deno, Bun and browsers all accept.
-//
 // Workers never keep a process alive, and are never terminated: Deno and Bun hang when a spinning one is.
 
-import { builtinModule, mayWait, threadKind } from "./features.ts";
+import { UsageError } from "./error.ts";
+import {
+  builtinModule,
+  defaultThreads,
+  hasBuiltinModules,
+  mayWait,
+  threadKind,
+} from "./features.ts";
 
 /** What the engine's module exports for its threads. */
 export interface ThreadExports {
@@ -14,6 +20,12 @@ export interface ThreadExports {
   shutdown(): void;
 }
 
+/**
+ * Estimated time of shareable jobs after which late workers are started, in nanoseconds: about what their start takes of
+ * this thread. To have waited then costs no more than a start in vain, and programs of small ops never pay for threads.
+ */
+export const WORTH_WORKERS = 10e6;
+
 /** What to start. */
 export interface ThreadOptions {
   readonly module: WebAssembly.Module;
@@ -21,14 +33,12 @@ export interface ThreadOptions {
   readonly memory: WebAssembly.Memory;
   /** The exports of the main thread's instance. */
   readonly wasm: ThreadExports;
-  /** Threads wanted, the main one included. */
-  readonly count: number;
+  /** Threads wanted, the main one included; as many as the host has cores, at most 8, when left out. */
+  readonly count?: number | undefined;
   /** A script that does what `workerSource` does, for pages whose content policy forbids `data:` workers. */
-  readonly workerUrl?: string | URL;
+  readonly workerUrl?: string | URL | undefined;
   /** How long to wait for the workers, in milliseconds; those that come later get no work. Default 5000. */
   readonly timeout?: number;
-  /** Do not wait where workers start by themselves; they get work from when they serve. Default false. */
-  readonly early?: boolean;
 }
 
 /** The running workers. */
@@ -37,6 +47,8 @@ export interface ThreadPool {
   readonly threads: number;
   /** Lets the workers end; jobs run on the main thread from now on. */
   shutdown(): void;
+  /** Starts the workers, where that is yet to be done, and does not wait: each gets work from when it serves. */
+  readonly start?: () => void;
 }
 
 /** The workers' script. Its one message brings the module, the memory and the number of the thread. */
@@ -87,35 +99,33 @@ function spawn(workerUrl: string | URL | undefined, failed: () => void): Spawned
   return worker;
 }
 
+/** Starts `count − 1` workers; fewer where the host refuses. `failed` is called then, also when one ends early. */
+function spawnAll(options: ThreadOptions, failed: () => void): Spawned[] {
+  const { module, memory, count = defaultThreads(), workerUrl } = options;
+  const workers: Spawned[] = [];
+  if (count === 1 || threadKind() === "none") return workers;
+  try {
+    for (let thread = 1; thread < count; thread++) {
+      const worker = spawn(workerUrl, failed);
+      worker.postMessage({ module, memory, thread });
+      workers.push(worker);
+    }
+  } catch {
+    failed();
+  }
+  return workers;
+}
+
 /**
- * Starts `count − 1` workers and waits until they serve, or with `early` lets the pool grow as they come. When some do
- * not (no workers here, forbidden by a content policy, too slow), it has fewer threads, down to one; that is never an
- * error.
+ * Starts `count − 1` workers and waits until they serve. When some do not (no workers here, forbidden by a content
+ * policy, too slow), the pool has fewer threads, down to one; that is never an error.
  */
 export async function startThreads(options: ThreadOptions): Promise<ThreadPool> {
-  const { module, memory, wasm, count } = options;
-  // The workers themselves, so that none is collected while it serves.
-  const workers: Spawned[] = [];
+  const { memory, wasm } = options;
   let lost = false;
-  if (threadKind() !== "none") {
-    try {
-      for (let thread = 1; thread < count; thread++) {
-        const worker = spawn(options.workerUrl, () => {
-          lost = true;
-        });
-        worker.postMessage({ module, memory, thread });
-        workers.push(worker);
-      }
-    } catch {
-      lost = true;
-    }
-  }
-
-  // On the web a worker starts only while this thread is idle, which a program may never be.
-  if (options.early === true && threadKind() === "node") {
-    wasm.setThreads(workers.length + 1, mayWait(memory) ? 1 : 0);
-    return poolOf(wasm, workers);
-  }
+  const workers = spawnAll(options, () => {
+    lost = true;
+  });
   let ready = 1;
   const deadline = performance.now() + (options.timeout ?? 5000);
   for (;;) {
@@ -129,6 +139,33 @@ export async function startThreads(options: ThreadOptions): Promise<ThreadPool> 
   return poolOf(wasm, workers);
 }
 
+/** A pool of one thread until `start`; then it grows as workers come, for which this thread need not idle. */
+export function lateThreads(options: ThreadOptions): ThreadPool {
+  const { memory, wasm } = options;
+  const workers: Spawned[] = [];
+  return Object.assign(poolOf(wasm, workers), {
+    start: () => {
+      workers.push(...spawnAll(options, () => {}));
+      wasm.setThreads(workers.length + 1, mayWait(memory) ? 1 : 0);
+    },
+  });
+}
+
+/** @throws {UsageError} for a number of threads that no engine can have. */
+export function checkThreads(count: number | undefined): void {
+  if (count === undefined || (Number.isInteger(count) && count >= 1 && count <= 64)) return;
+  throw new UsageError(`threads is ${count}; it must be a whole number from 1 to 64.`);
+}
+
+/** The pool of an engine: of `count` threads that are there, or without a count one that starts late if it can. */
+export async function makePool(options: ThreadOptions): Promise<ThreadPool | null> {
+  // On the web a worker starts only while this thread is idle, which a program may never be.
+  if (options.count === undefined && hasBuiltinModules()) return lateThreads(options);
+  const count = options.count ?? defaultThreads();
+  return count > 1 ? startThreads({ ...options, count }) : null;
+}
+
+/** A pool around the workers, which keeps them from being collected while they serve. */
 function poolOf(wasm: ThreadExports, workers: Spawned[]): ThreadPool {
   return {
     get threads(): number {

@@ -68,7 +68,8 @@ function split(component: Component): Splitter {
 }
 
 function digits(component: Component): Splitter {
-  const pattern = component.individual_digits === true ? /\p{N}/gu : /\p{N}+/gu;
+  // No literal: its table of characters would be made when the file is parsed.
+  const pattern = new RegExp(component.individual_digits === true ? "\\p{N}" : "\\p{N}+", "gu");
   return (text) => cut(text, pattern, true, true);
 }
 

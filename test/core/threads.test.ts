@@ -4,10 +4,8 @@
 import { spawn } from "node:child_process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Engine } from "../../src/core/engine.ts";
 import { mayWait } from "../../src/core/features.ts";
-import { startThreads, type ThreadPool } from "../../src/core/threads.ts";
-import { tensor } from "../../src/tensor/create.ts";
+import { lateThreads, startThreads, type ThreadPool } from "../../src/core/threads.ts";
 import { compileScratch, Job, type ScratchExports } from "./scratch-engine.ts";
 
 /** Generous, because a busy machine may take long to start a worker. */
@@ -27,12 +25,13 @@ interface Scratch {
 
 async function start(
   count: number,
-  options: { workerUrl?: string; timeout?: number; early?: boolean } = {},
+  options: { workerUrl?: string; timeout?: number; late?: boolean } = {},
 ): Promise<Scratch> {
   const memory = new WebAssembly.Memory({ initial: 4, maximum: 65536, shared: true });
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const wasm = exports as unknown as ScratchExports;
-  const pool = await startThreads({ module, memory, wasm, count, timeout, ...options });
+  const wanted = { module, memory, wasm, count, timeout, ...options };
+  const pool = options.late === true ? lateThreads(wanted) : await startThreads(wanted);
   const words = new Uint32Array(memory.buffer, RECORD);
   return {
     wasm,
@@ -171,9 +170,11 @@ test("workers that fail or never report cost threads, not the engine", async () 
   assert.is(silent.run(Job.Fill, 2, 2)[1], 2654435761);
 });
 
-test("an early pool grows without the event loop and gives the same results meanwhile", async () => {
-  const { pool, run } = await start(3, { early: true });
-  const expected = run(Job.Rounds, 77, 1);
+test("a late pool has one thread, and once started grows without the event loop, with the same results", async () => {
+  const { pool, run } = await start(3, { late: true });
+  const expected = run(Job.Rounds, 77, 3);
+  assert.is(pool.threads, 1);
+  pool.start?.();
   const deadline = performance.now() + timeout;
   while (pool.threads < 3 && performance.now() < deadline) {
     assert.equal(run(Job.Rounds, 77, 3), expected);
@@ -183,32 +184,15 @@ test("an early pool grows without the event loop and gives the same results mean
   pool.shutdown();
 });
 
-test("an early pool counts no worker that fails, and none that comes after shutdown", async () => {
+test("a late pool counts no worker that fails, and none that comes after shutdown", async () => {
   const workerUrl = "data:text/javascript,throw new Error('refused')";
-  const failing = await start(2, { workerUrl, early: true });
-  const late = await start(2, { early: true });
+  const failing = await start(2, { workerUrl, late: true });
+  failing.pool.start?.();
+  const late = await start(2, { late: true });
+  late.pool.start?.();
   late.pool.shutdown();
   await sleep(300);
   for (const { pool } of [failing, late]) assert.is(pool.threads, 1);
-});
-
-test("the package's own module shares a product between two threads and gives the bits of one", async () => {
-  const product = async (
-    threads: number,
-  ): Promise<{ bits: Uint32Array; work: readonly number[] }> => {
-    const engine = await Engine.create({ deterministic: true, threads });
-    const values = Float32Array.from({ length: 128 * 128 }, (_, i) => ((i * 7919) % 1000) / 997);
-    const result = engine.run(() => {
-      const x = tensor(values, { shape: [128, 128] });
-      return x.matmul(x).toArray().slice();
-    });
-    return { bits: new Uint32Array(result.buffer), work: engine.stats().threadWork };
-  };
-  const one = await product(1);
-  const two = await product(2);
-  assert.equal(two.bits, one.bits);
-  assert.is(one.work.length, 1);
-  assert.ok(two.work.length === 2 && two.work.every((amount) => amount > 0), `${two.work}`);
 });
 
 interface Ending {
