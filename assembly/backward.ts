@@ -90,7 +90,7 @@ function settleSources(t: Tensor): void {
 
 /**
  * Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False when out of memory:
- * all of it is reserved before the first op runs, so nothing has changed.
+ * all of it is reserved before the first op runs, so nothing has changed, unless a segment runs again on more threads.
  */
 export function backward(at: usize): bool {
   const s = state();
@@ -129,7 +129,7 @@ export function backward(at: usize): bool {
     if (t.op == Op.Recompute && done) {
       hold(<f64>t.saved - held);
       held = <f64>t.saved;
-      rerunSegment(t);
+      done = rerunSegment(t);
     }
     if (!takesPart(t)) continue;
     if (done) {
