@@ -6,7 +6,7 @@ import { allocate, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { addRow } from "./ops/move";
-import { settleFor, spend } from "./plan";
+import { settleFor } from "./plan";
 import { note } from "./record";
 import { Counter, count, state } from "./state";
 import * as table from "./table";
@@ -85,6 +85,13 @@ function settleSources(t: Tensor): void {
       if (j != i && source(t, j).root == from.root) stores = false;
     }
     if (!stores) settle(tensor(from.root));
+  }
+}
+
+/** The pass that was planned for is over: what was hidden is gone, and no pass may come here again. */
+function spend(): void {
+  for (let r = state().tail; r != 0; r = tensor(r).previous) {
+    if (tensor(r).flags & Flag.Planned) tensor(r).flags |= Flag.Spent;
   }
 }
 

@@ -297,10 +297,3 @@ export function settle(): void {
   const s = state();
   if (s.recording == 1 && !settleWith(0, false)) s.recording = 2;
 }
-
-/** The pass that was planned for is over: what was hidden is gone, and no pass may come here again. */
-export function spend(): void {
-  for (let r = state().tail; r != 0; r = tensor(r).previous) {
-    if (tensor(r).flags & Flag.Planned) tensor(r).flags |= Flag.Spent;
-  }
-}
