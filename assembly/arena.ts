@@ -40,10 +40,10 @@ function region(): Arena {
   return changetype<Arena>(changetype<usize>(state()) + offsetof<State>("regionFirst"));
 }
 
-/** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits, if no step is captured. */
+/** A new chunk for `need` bytes at the end of the list, or 0; small in a step, else as large as the arena so far, within limits. */
 function addChunk(s: Arena, need: usize): usize {
   const usual =
-    state().recording != 0
+    state().inProgram != 0
       ? STEP_CHUNK
       : min<usize>(max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK), LARGEST_CHUNK);
   let at = allocate(max<usize>(need + ALIGN, usual));

@@ -8,7 +8,7 @@ import { Op } from "./op";
 import { addRow } from "./ops/move";
 import { settleFor } from "./plan";
 import { note } from "./record";
-import { Counter, count, state } from "./state";
+import { Counter, count, counted, state } from "./state";
 import * as table from "./table";
 import { rerunSegment } from "./segment";
 import { freeGradient, run, takesPart, threadsFor } from "./tape";
@@ -103,10 +103,17 @@ export function backward(at: usize): bool {
   const s = state();
   if (!settleFor(at)) return false;
   const loss = tensor(at);
+  // Of a time before the mark itself was there: a step that runs again and again must not keep one a run.
+  const chunk = s.chunk;
+  const cursor = s.cursor;
+  const bytes = counted(Counter.ArenaBytes);
   const markAt = arenaAllocate(offsetof<Mark>());
   if (markAt == 0) return false;
   const mark = changetype<Mark>(markAt);
   takeMark(mark);
+  mark.chunk = chunk;
+  mark.cursor = cursor;
+  mark.bytes = bytes;
   s.spareGradients = 0;
   let done = ensureGradient(loss);
   for (let r = at; r != 0 && done; r = tensor(r).previous) {

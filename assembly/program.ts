@@ -60,6 +60,7 @@ function swap(at: usize): void {
   s.mark = p.mark;
   s.tail = p.tail;
   s.depth = p.depth;
+  s.inProgram ^= 1;
   count(Counter.ArenaBytes, p.bytes - bytes);
   p.firstChunk = firstChunk;
   p.chunk = chunk;
@@ -78,14 +79,13 @@ export function beginProgram(): usize {
   // What scopes have left idle serves the program, so that a step needs no second arena.
   releaseIdleChunks();
   swap(at);
-  const s = state();
-  s.recording = 1;
   if (!openScope()) {
-    s.recording = 0;
     swap(at);
     release(at);
     return 0;
   }
+  const s = state();
+  s.recording = 1;
   s.settled = 0;
   s.plan = 0;
   s.planBytes = 0;
