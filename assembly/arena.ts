@@ -9,6 +9,8 @@ import { Counter, count, counted, State, state } from "./state";
 
 const SMALLEST_CHUNK: usize = 256 * 1024;
 const LARGEST_CHUNK: usize = 8 * 1024 * 1024;
+/** What a captured step keeps beside its plan is small, and no later step uses what is left of a chunk. */
+const STEP_CHUNK: usize = 16 * 1024;
 
 // @ts-ignore: decorator
 @unmanaged
@@ -38,12 +40,12 @@ function region(): Arena {
   return changetype<Arena>(changetype<usize>(state()) + offsetof<State>("regionFirst"));
 }
 
-/** A new chunk for `need` bytes at the end of the list, or 0; as large as the arena so far, within limits. */
+/** A new chunk for `need` bytes at the end of the list, or 0; small in a step, else as large as the arena so far, within limits. */
 function addChunk(s: Arena, need: usize): usize {
-  const usual = min<usize>(
-    max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK),
-    LARGEST_CHUNK,
-  );
+  const usual =
+    state().inProgram != 0
+      ? STEP_CHUNK
+      : min<usize>(max<usize>(<usize>counted(Counter.ArenaBytes), SMALLEST_CHUNK), LARGEST_CHUNK);
   let at = allocate(max<usize>(need + ALIGN, usual));
   if (at == 0 && need + ALIGN < usual) at = allocate(need + ALIGN);
   if (at == 0) return 0;
@@ -53,7 +55,7 @@ function addChunk(s: Arena, need: usize): usize {
     s.firstChunk = at;
     return at;
   }
-  let last = s.firstChunk;
+  let last = s.chunk == 0 ? s.firstChunk : s.chunk;
   while (chunk(last).next != 0) last = chunk(last).next;
   chunk(last).next = at;
   return at;

@@ -6,9 +6,9 @@ import { allocate, reserveScratch } from "./memory";
 import { Job } from "./job";
 import { Op } from "./op";
 import { addRow } from "./ops/move";
-import { settleFor, spend } from "./plan";
+import { settleFor } from "./plan";
 import { note } from "./record";
-import { Counter, count, state } from "./state";
+import { Counter, count, counted, state } from "./state";
 import * as table from "./table";
 import { rerunSegment } from "./segment";
 import { freeGradient, run, takesPart, threadsFor } from "./tape";
@@ -88,18 +88,32 @@ function settleSources(t: Tensor): void {
   }
 }
 
+/** The pass that was planned for is over: what was hidden is gone, and no pass may come here again. */
+function spend(): void {
+  for (let r = state().tail; r != 0; r = tensor(r).previous) {
+    if (tensor(r).flags & Flag.Planned) tensor(r).flags |= Flag.Spent;
+  }
+}
+
 /**
  * Gradients of `loss` (one element) for every leaf that requires them; adds to what is there. False when out of memory:
- * all of it is reserved before the first op runs, so nothing has changed.
+ * all of it is reserved before the first op runs, so nothing has changed, unless a segment runs again on more threads.
  */
 export function backward(at: usize): bool {
   const s = state();
   if (!settleFor(at)) return false;
   const loss = tensor(at);
+  // Of a time before the mark itself was there: a step that runs again and again must not keep one a run.
+  const chunk = s.chunk;
+  const cursor = s.cursor;
+  const bytes = counted(Counter.ArenaBytes);
   const markAt = arenaAllocate(offsetof<Mark>());
   if (markAt == 0) return false;
   const mark = changetype<Mark>(markAt);
   takeMark(mark);
+  mark.chunk = chunk;
+  mark.cursor = cursor;
+  mark.bytes = bytes;
   s.spareGradients = 0;
   let done = ensureGradient(loss);
   for (let r = at; r != 0 && done; r = tensor(r).previous) {
@@ -129,7 +143,7 @@ export function backward(at: usize): bool {
     if (t.op == Op.Recompute && done) {
       hold(<f64>t.saved - held);
       held = <f64>t.saved;
-      rerunSegment(t);
+      done = rerunSegment(t);
     }
     if (!takesPart(t)) continue;
     if (done) {

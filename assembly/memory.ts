@@ -158,9 +158,13 @@ export function bytesOf(payload: usize): usize {
 export function reserveScratch(bytes: usize): bool {
   const s = state();
   if (bytes <= s.scratchBytes) return true;
-  const at = allocate(bytes);
-  if (at == 0) return false;
+  // Its own memory is a part of what may serve; nothing in it is read any more.
   release(s.scratch);
+  const at = allocate(bytes);
+  if (at == 0) {
+    if (s.scratch != 0) s.scratch = allocate(s.scratchBytes);
+    return false;
+  }
   s.scratch = at;
   count(Counter.ScratchBytes, <f64>bytes - <f64>s.scratchBytes);
   s.scratchBytes = bytes;

@@ -1,6 +1,6 @@
 // What backward reads of what forward made. All else may be given up once forward is past it: a segment that runs again
 // skips it (segment.ts), a captured step uses its memory for something else (plan.ts). An op that is not named is
-// taken to read everything.
+// taken to read everything, and to write gradients elsewhere.
 
 import { Op } from "./op";
 import { requiresGrad, source, Tensor } from "./tensor";
@@ -56,6 +56,31 @@ export function backwardReadsResult(t: Tensor): bool {
     case Op.LogSoftmax:
     case Op.Attention:
       return true;
+    default:
+      return false;
+  }
+}
+
+/**
+ * May the backward pass of `t` write the gradient of its source `i` over the values of it, if it is the first to write that
+ * gradient and the last to read those values?
+ */
+export function backwardReplaces(t: Tensor, i: i32): bool {
+  if (i != 0) return false;
+  // The gradient of a tensor that is several sources is cleared first.
+  for (let j = 1; j < t.sources; j++) if (source(t, j).root == source(t, 0).root) return false;
+  switch (t.op) {
+    case Op.Log:
+    case Op.Relu:
+    case Op.GeluTanh:
+    case Op.Gelu:
+    case Op.Silu:
+    case Op.CrossEntropy:
+    case Op.LinearCrossEntropy:
+      return true;
+    case Op.Linear:
+      // dW comes after dX and reads x.
+      return !requiresGrad(source(t, 1));
     default:
       return false;
   }

@@ -43,6 +43,15 @@ export class Buffer {
     if (a.begin <= b.last && b.again <= a.end) return true;
     return a.again != 0 && a.again <= b.last && b.again <= a.last;
   }
+
+  /** Lets `a` serve as `b` as well if that begins as `a` is in use for the last time. */
+  static join(a: Buffer, b: Buffer): bool {
+    if (a.bytes == 0 || b.begin != (a.again != 0 ? a.last : a.end)) return false;
+    if (a.again != 0) a.last = b.end;
+    else a.end = b.end;
+    b.bytes = 0;
+    return true;
+  }
 }
 
 /** Two lists, largest first, as one; of equals those of `a` come first. */

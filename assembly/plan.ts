@@ -5,14 +5,15 @@
 //   time       0 ... n − 1 the records, in order; then those of the backward pass, in reverse, with what runs again
 //   values     from the op that makes them to the last that reads them, forward or backward (needs.ts)
 //   saved      from forward to the op's turn in backward
-//   gradients  from the first that adds to them to the turn of the op whose result they belong to
+//   gradients  from the first that adds to them to the turn of the op whose result they belong to; in the place of the
+//              values where an op writes them that is the last to read those
 //
 // What the front end still holds gets memory of its own, and so does everything if no pass is planned for.
 
 import { arenaAllocate } from "./arena";
 import { Job } from "./job";
 import { allocate, MOST, release } from "./memory";
-import { backwardReadsResult, backwardReadsSource } from "./needs";
+import { backwardReadsResult, backwardReadsSource, backwardReplaces } from "./needs";
 import { Op } from "./op";
 import { arrange, Buffer } from "./place";
 import { markNeeded, ownerOf } from "./segment";
@@ -161,10 +162,21 @@ function planBackward(loss: usize, time: i32): void {
       if (backwardReadsSource(t, i)) touch(ownerOf(from), VALUES, time, true);
       if (!requiresGrad(root) || root.place == 0) continue;
       const g = buffer(root, GRADIENT);
-      if (g.bytes == 0) Buffer.wants(g, dataBytes(root), time);
+      if (g.bytes != 0) continue;
+      Buffer.wants(g, dataBytes(root), time);
+      if (backwardReplaces(t, i)) root.flags |= Flag.Replaced;
     }
   }
   pretend(loss, 0);
+}
+
+/** Joins the gradient to the values that it may replace where they are read for the last time as it begins. */
+function joinReplaced(first: usize): void {
+  for (let r = first; r != 0; r = tensor(r).next) {
+    const t = tensor(r);
+    if (!(t.flags & Flag.Replaced)) continue;
+    if (!Buffer.join(buffer(t, VALUES), buffer(t, GRADIENT))) t.flags &= ~Flag.Replaced;
+  }
 }
 
 /** The spans of what a segment makes again; the time after it. */
@@ -207,7 +219,8 @@ function give(t: Tensor, block: usize): bool {
     }
     if (v.bytes != 0) t.data = block + <usize>v.at;
     // The row is read for the last time.
-    t.place = g.bytes == 0 ? 0 : block + <usize>g.at;
+    if (t.flags & Flag.Replaced) t.place = t.data;
+    else t.place = g.bytes == 0 ? 0 : block + <usize>g.at;
   }
   if (t.data == 0 && (t.data = arenaAllocate(own)) == 0) return false;
   if (saved != 0 && (t.saved = arenaAllocate(saved)) == 0) return false;
@@ -224,6 +237,7 @@ function makePlan(first: usize, loss: usize): bool {
   memory.fill(rows, 0, bytes);
   planForward(first, rows);
   if (loss != 0) planBackward(loss, n);
+  joinReplaced(first);
   const total = max<u64>(arrange(rows, 3 * n), 64);
   const block: usize = total > MOST ? 0 : blockOf(total);
   let done = block != 0;
@@ -282,11 +296,4 @@ export function settleLast(): bool {
 export function settle(): void {
   const s = state();
   if (s.recording == 1 && !settleWith(0, false)) s.recording = 2;
-}
-
-/** The pass that was planned for is over: what was hidden is gone, and no pass may come here again. */
-export function spend(): void {
-  for (let r = state().tail; r != 0; r = tensor(r).previous) {
-    if (tensor(r).flags & Flag.Planned) tensor(r).flags |= Flag.Spent;
-  }
 }

@@ -60,6 +60,7 @@ function swap(at: usize): void {
   s.mark = p.mark;
   s.tail = p.tail;
   s.depth = p.depth;
+  s.inProgram ^= 1;
   count(Counter.ArenaBytes, p.bytes - bytes);
   p.firstChunk = firstChunk;
   p.chunk = chunk;

@@ -112,13 +112,16 @@ export function markNeeded(end: Tensor): usize {
   return first;
 }
 
-/** Runs a segment's ops again as far as backward needs them. */
-export function rerunSegment(end: Tensor): void {
-  if (end.i0 == 0) return;
+/** Runs a segment's ops again as far as backward needs them. False when out of memory. */
+export function rerunSegment(end: Tensor): bool {
+  if (end.i0 == 0) return true;
   const first = markNeeded(end);
-  if (first == 0) return;
+  if (first == 0) return true;
   for (let r = first; r != changetype<usize>(end); r = tensor(r).next) {
     const t = tensor(r);
-    if (t.flags & Flag.Needed && t.op != Op.Leaf && t.size > 0) run(t, Job.Forward);
+    if (!(t.flags & Flag.Needed) || t.op == Op.Leaf || t.size == 0) continue;
+    // More threads than in forward need more scratch.
+    if (!run(t, Job.Forward)) return false;
   }
+  return true;
 }

@@ -53,6 +53,8 @@ export class State {
   planBytes: usize;
   /** While a program is captured: 1, or 2 when memory ran out for a record of it. */
   recording: i32;
+  /** Is the arena in use that of a program? */
+  inProgram: i32;
   /** 0 inside noGrad. */
   gradMode: i32;
   /** Scratch block of the running op. */

@@ -38,6 +38,8 @@ export const enum Flag {
   /** A backward pass was planned to come here, and then has. */
   Planned = 4096,
   Spent = 8192,
+  /** Backward writes the gradient where the values are, which nothing reads any more. */
+  Replaced = 16384,
 }
 
 // @ts-ignore: decorator

@@ -6,7 +6,12 @@ import type { Engine } from "../src/core/engine.ts";
 import type { Transformer } from "../src/nn/transformer.ts";
 import { AdamW } from "../src/optim/adamw.ts";
 import { capture } from "../src/tensor/capture.ts";
-import { commonAdapter, commonBatch, commonModel } from "../test/golden/common-engine.ts";
+import {
+  commonAdapter,
+  commonBatch,
+  commonModel,
+  drawnModel,
+} from "../test/golden/common-engine.ts";
 import {
   type CommonSize,
   type CommonStart,
@@ -48,13 +53,21 @@ export function modelIn(engine: Engine, name: SizeName): Transformer {
   return engine.run(() => commonModel(commonSizes[name], startOf(name)));
 }
 
-/** A captured step in an engine: each call trains once and gives the loss before the update. */
-export function trainingIn(engine: Engine, name: SizeName, method: Method): () => number {
+/**
+ * A captured step in an engine: each call trains once and gives the loss before the update. Without `start` its values are
+ * drawn anew, into the engine, and held nowhere else.
+ */
+export function trainingIn(
+  engine: Engine,
+  name: SizeName,
+  method: Method,
+  start?: CommonStart,
+): () => number {
   const size = commonSizes[name];
-  const start = startOf(name);
-  const model = modelIn(engine, name);
   return engine.run(() => {
-    if (method === "lora") commonAdapter(model, start);
+    const { model, rest } =
+      start === undefined ? drawnModel(size) : { model: commonModel(size, start), rest: start };
+    if (method === "lora") commonAdapter(model, rest);
     const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
     const step = capture((batch: ReturnType<typeof commonBatch>) => {
       const loss = model.loss(batch);
@@ -63,7 +76,7 @@ export function trainingIn(engine: Engine, name: SizeName, method: Method): () =
       optimizer.zeroGrad();
       return loss;
     });
-    const batch = commonBatch(size, start);
+    const batch = commonBatch(size, rest);
     return () => engine.run(() => step(batch).item());
   });
 }

@@ -44,9 +44,18 @@ export class Head {
     return min(CHUNK, Head.rows(y));
   }
 
-  /** Does forward take the gradients? */
+  /** What the loss is multiplied by. */
+  static factor(y: Tensor): f32 {
+    return y.i4 != 0 ? load<f32>(source(y, y.sources - 1).data) : 1;
+  }
+
+  /**
+   * Does forward take the gradients? Where dA and dB add to those of other losses, as a factor is there for, the chunks would
+   * be added to each other first: other bits.
+   */
   static goesAhead(y: Tensor): bool {
-    return y.i1 != 0 && y.i3 != 0 && requiresGrad(y);
+    const worth = y.i4 != 0 ? y.i2 == 0 : y.i1 != 0;
+    return worth && y.i3 != 0 && requiresGrad(y);
   }
 }
 
@@ -158,7 +167,7 @@ export function logits(y: Tensor, first: i32, n: i32, x: usize, thread: i32, thr
   barrier(thread, threads);
 }
 
-/** This thread's rows of L: their statistics when `looks`, then dL of a loss of which each row has the factor c, if not 0. */
+/** This thread's rows of L: their statistics when `looks`, then, unless forward stops there, dL of a loss of which each row has the factor c. */
 export function rowsOf(
   y: Tensor,
   first: i32,
@@ -171,11 +180,12 @@ export function rowsOf(
 ): void {
   const v = Head.v(y);
   const end = Share.end(n, 1, thread, threads);
+  const differentiates = !looks || Head.goesAhead(y);
   for (let i = Share.begin(n, 1, thread, threads); i < end; i++) {
     const entry = Entry.of(y.saved, first + i);
     const row = l + ((<usize>i * <usize>v) << 2);
     if (looks) rowLoss(entry, row, v);
-    if (!looks || c != 0) rowGradient(entry, row, row, v, c, false);
+    if (differentiates) rowGradient(entry, row, row, v, c, false);
   }
   barrier(thread, threads);
 }

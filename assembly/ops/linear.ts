@@ -5,7 +5,8 @@
 //   dB = dYᵀ·t     dA = dtᵀ·drop(x)     dX = dY·W + mask∘(dt·A)/(1−p)     dW = dYᵀ·x     db = Σ rows of dY
 // Only what a source asks for is computed: a frozen W has no dW. Without dropout both terms of dX are one fused
 // product. A thread has one room of the scratch for all products, so that threads meet only where one reads what
-// another wrote (t, dt, drop(x)), or where one tensor is several sources, whose gradients are shared out differently.
+// another wrote (t, dt, drop(x)), where dX takes the place of x, which dA reads, or where one tensor is several sources,
+// whose gradients are shared out differently.
 // Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
 //
 // Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
@@ -180,7 +181,7 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
   const dw = gradient(w);
   const rooms = productScratch(y, Job.Backward, threads);
   const dt = state().scratch + rooms;
-  const apart = repeats(y) ? threads : 1;
+  const apart = repeats(y) || dx == x.data ? threads : 1;
   let products = 0;
   if (y.i1 != 0) {
     const a = Parts.a(y);

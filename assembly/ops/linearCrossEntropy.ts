@@ -4,10 +4,12 @@
 // crossEntropy; dW, dA and dB are sums over chunks.
 //   forward    per chunk: X' = its rows of x, t = s·X'·Aᵀ, L = X'·Wᵀ + t·Bᵀ, statistics of L's rows
 //   gradients  per chunk: L = dL in place, dt = s·dL·B, dX' = dL·W + dt·A, dW += dLᵀ·X', dA += dtᵀ·X', dB += dLᵀ·t
-// Backward makes L again, unless forward went ahead: if W is frozen and the loss a mean, whose own gradient is 1 where
-// training starts from it, forward takes the gradients of a loss with gradient 1 from L while it is there.
+// Backward makes L again, unless forward went ahead: if W is frozen and the loss a mean or, without a branch, one with a
+// factor, whose own gradient is 1 where training starts from it, forward takes the gradients of a loss with gradient 1 from L
+// while it is there.
 //
-// Sources: x, W, targets, and A, B if i2   i0: ignoreIndex   i1: 1 for the mean, 0 for the sum   f0: s
+// Sources: x, W, targets, A, B if i2, and last, if i4, the factor [] of the loss, which does not train
+// i0: ignoreIndex   i1: 1 for the mean, 0 for the sum   f0: s
 // i3: 1 if W was frozen in forward: it may be thawed or frozen before backward, and what is saved stays what it is
 // scratch: | products | X' [128, K] | L [128, V] | t [128, r] | dt [128, r] | dX' [128, K], backward only |
 // saved:   | rows that count | if ahead: dX' of all chunks [rows, K] | dA | dB |
@@ -73,7 +75,8 @@ export function linearCrossEntropyForward(y: Tensor, thread: i32, threads: i32):
   barrier(thread, threads);
   const counted = countedRows(saved);
   const ahead = Head.goesAhead(y);
-  const c: f32 = ahead ? rowFactor(saved, 1, true) : 0;
+  const mean = y.i1 != 0;
+  const c: f32 = ahead ? rowFactor(saved, Head.factor(y), mean) : 0;
   for (let first = 0; first < counted; first += CHUNK) {
     const n = min(CHUNK, counted - first);
     logits(y, first, n, x, thread, threads);
@@ -86,7 +89,7 @@ export function linearCrossEntropyForward(y: Tensor, thread: i32, threads: i32):
     gradients(y, first, n, x, dx, false, 0, 0, false, da, add, db, add, thread, threads);
   }
   if (thread != 0) return;
-  store<f32>(y.data, totalLoss(saved, y.i1 != 0));
+  store<f32>(y.data, totalLoss(saved, mean) * Head.factor(y));
   count(Counter.ProductForward, 1);
 }
 
@@ -121,7 +124,7 @@ export function linearCrossEntropyBackward(y: Tensor, thread: i32, threads: i32)
   const d = Parts.dx(y, x);
   const counted = countedRows(saved);
   const g = load<f32>(y.grad);
-  const c = rowFactor(saved, g, y.i1 != 0);
+  const c = rowFactor(saved, g * Head.factor(y), y.i1 != 0);
   const addX = accumulates(input);
   if (dx != 0 && !addX) clearOthers(saved, dx, Head.rows(y), k, thread, threads);
   if (thread == 0) {

@@ -9,7 +9,13 @@ import { type Cores, FEWEST_CORES, withCores } from "../cores.ts";
 import type { Case, Entry, Roof } from "../entry.ts";
 import { counted } from "../figure.ts";
 import { type Race, race } from "../race.ts";
-import { forgetStart, fullStepOperations, type SizeName, trainingIn } from "../training.ts";
+import {
+  forgetStart,
+  fullStepOperations,
+  type SizeName,
+  startOf,
+  trainingIn,
+} from "../training.ts";
 
 /** Rounds, calls a round, and the seconds after which no further round begins: a round of L takes several. */
 const EFFORT = {
@@ -89,10 +95,10 @@ function measure(
   const { rounds, calls, seconds } = EFFORT[name];
   const work = fullStepOperations(commonSizes[name]);
   const entrants = [
-    { name: "full", work, calls, run: trainingIn(full, name, "full") },
-    { name: "lora", calls, run: trainingIn(lora, name, "lora") },
+    { name: "full", work, calls, run: trainingIn(full, name, "full", startOf(name)) },
+    { name: "lora", calls, run: trainingIn(lora, name, "lora", startOf(name)) },
     ...(usesThreads(name)
-      ? [{ name: "lora on two", calls, run: trainingIn(two, name, "lora") }]
+      ? [{ name: "lora on two", calls, run: trainingIn(two, name, "lora", startOf(name)) }]
       : []),
   ];
   forgetStart();

@@ -6,8 +6,8 @@ import { decodeOne, decoderIn, mostTokens, promptOf } from "../decoding.ts";
 import { forgetStart, trainingIn } from "../training.ts";
 import { type Built, serve } from "./serve.ts";
 
-/** Gives the start values back before anything is measured, where the runtime was told to let us (--expose-gc). */
-function dropStart(): void {
+/** Gives what building left behind back before anything is measured, where the runtime was told to let us (--expose-gc). */
+function dropGarbage(): void {
   forgetStart();
   (globalThis as { gc?: () => void }).gc?.();
 }
@@ -23,7 +23,7 @@ await serve(async ({ kind, size, method, threads, build, check, replayed }): Pro
   if (kind === "decode") {
     const model = decoderIn(engine, size);
     const prompt = promptOf(size);
-    dropStart();
+    dropGarbage();
     return {
       version,
       tokens: decodeOne(model, prompt, check),
@@ -31,6 +31,6 @@ await serve(async ({ kind, size, method, threads, build, check, replayed }): Pro
     };
   }
   const step = trainingIn(engine, size, method ?? "lora");
-  dropStart();
+  dropGarbage();
   return { version, losses: Array.from({ length: check }, step), run: step };
 });

@@ -44,6 +44,8 @@ export interface ForwardOptions {
 export interface LossOptions {
   /** "mean" over the trained targets (default) or "sum". */
   readonly reduction?: "mean" | "sum";
+  /** A scalar that multiplies the loss; default 1. Given here, gradients through a frozen head come with the loss. */
+  readonly factor?: Tensor;
 }
 
 class Body extends Module {

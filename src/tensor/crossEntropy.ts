@@ -4,7 +4,9 @@ import { ShapeError, UsageError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
+import { mul } from "./elementwise.ts";
 import { expectIndices } from "./indices.ts";
+import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Which rows count in a cross-entropy, and how they are put together. */
@@ -13,6 +15,8 @@ export interface CrossEntropyOptions {
   readonly ignoreIndex?: number;
   /** "mean" over the rows that count (default), or their "sum". */
   readonly reduction?: "mean" | "sum";
+  /** A scalar that multiplies the loss; default 1. */
+  readonly factor?: Tensor;
 }
 
 /** The record's attributes [ignoreIndex, mean]; checks targets, which must be `shape` of int32 in [0, classes). */
@@ -23,7 +27,7 @@ export function lossAttributes(
   targets: Tensor,
   options: CrossEntropyOptions,
 ): readonly [number, number] {
-  const { ignoreIndex = -100, reduction = "mean" } = options;
+  const { ignoreIndex = -100, reduction = "mean", factor } = options;
   if (`${targets.shape}` !== `${shape}` || targets.rank !== shape.length) {
     throw new ShapeError(
       `${op} got targets of [${targets.shape}] for ${classes} classes in rows of [${shape}]; expected one target a row.`,
@@ -34,6 +38,11 @@ export function lossAttributes(
   }
   if (reduction !== "mean" && reduction !== "sum") {
     throw new UsageError(`reduction is "${reduction}"; it must be "mean" or "sum".`);
+  }
+  if (factor !== undefined && (factor.rank !== 0 || factor.dtype !== "float32")) {
+    throw new ShapeError(
+      `${op} got a factor of ${factor.dtype} [${factor.shape}]; expected one float32 number, a tensor of shape [].`,
+    );
   }
   expectIndices(targets, { op, name: "target", limit: classes, except: ignoreIndex });
   return [ignoreIndex, reduction === "mean" ? 1 : 0];
@@ -58,5 +67,7 @@ export function crossEntropy(
   const classes = logits.shape.at(-1) ?? 0;
   const rows = logits.shape.slice(0, -1);
   const ints = lossAttributes("crossEntropy", rows, classes, targets, options);
-  return apply(Op.CrossEntropy, [logits, targets], [], { ints });
+  const loss = (): Tensor => apply(Op.CrossEntropy, [logits, targets], [], { ints });
+  const { factor } = options;
+  return factor === undefined ? loss() : composed(logits, () => mul(loss(), factor));
 }

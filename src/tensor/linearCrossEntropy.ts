@@ -4,6 +4,7 @@ import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { type CrossEntropyOptions, crossEntropy, lossAttributes } from "./crossEntropy.ts";
+import { mul } from "./elementwise.ts";
 import { expectBranch, type LowRankBranch, linear } from "./linear.ts";
 import { composed } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
@@ -16,8 +17,9 @@ export interface LinearCrossEntropyOptions extends CrossEntropyOptions {
 
 /**
  * `crossEntropy(linear(x, weight), targets, options)` without storing the logits: they are made for 128 rows at a
- * time, and again in backward, unless the weight is frozen, the loss a mean and its own gradient 1. Loss and dX have the same bits;
- * the gradients of weight, A and B are the same sums, chunk by chunk. Rows left out cost nothing.
+ * time, and again in backward, unless the weight is frozen, the loss a mean or, without a branch, one with a factor, and its own
+ * gradient 1. Loss and dX have the same bits; the gradients of weight, A and B are the same sums, chunk by chunk. Rows left out
+ * cost nothing.
  * @param x [..., K]
  * @param weight W [V, K]; a frozen one may lie as packed panels
  * @param targets int32 [...]
@@ -30,7 +32,7 @@ export function linearCrossEntropy(
   targets: Tensor,
   options: LinearCrossEntropyOptions = {},
 ): Tensor {
-  const { lowRank } = options;
+  const { lowRank, factor, ...unscaled } = options;
   const k = x.shape.at(-1);
   const [classes = 0] = weight.shape;
   const areFloats = x.dtype === "float32" && weight.dtype === "float32";
@@ -40,18 +42,19 @@ export function linearCrossEntropy(
         "expected float32 x [..., K] and weight [V, K].",
     );
   }
-  const rows = x.shape.slice(0, -1);
-  const frozen = Number(!weight.requiresGrad);
-  if (lowRank === undefined) {
-    const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
-    const ints = [...loss, 0, frozen];
-    return apply(Op.LinearCrossEntropy, [x, weight, targets], [], { ints });
-  }
-  if (expectBranch(lowRank, classes, k) > 0) {
+  if (lowRank !== undefined && expectBranch(lowRank, classes, k) > 0) {
     return composed(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
   }
+  const rows = x.shape.slice(0, -1);
   const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
-  const ints = [...loss, 1, frozen];
-  const { a, b, scale } = lowRank;
-  return apply(Op.LinearCrossEntropy, [x, weight, targets, a, b], [], { ints, floats: [scale] });
+  if (factor?.requiresGrad) {
+    const plain = lowRank === undefined ? unscaled : { ...unscaled, lowRank };
+    return composed(x, () => mul(linearCrossEntropy(x, weight, targets, plain), factor));
+  }
+  const sources = [x, weight, targets];
+  if (lowRank !== undefined) sources.push(lowRank.a, lowRank.b);
+  if (factor !== undefined) sources.push(factor);
+  const given = (part: unknown): number => Number(part !== undefined);
+  const ints = [...loss, given(lowRank), Number(!weight.requiresGrad), given(factor)];
+  return apply(Op.LinearCrossEntropy, sources, [], { ints, floats: [lowRank?.scale ?? 1] });
 }

@@ -33,6 +33,16 @@ function nextLogits(model: Transformer, ids: readonly number[][], cache: KvCache
   );
 }
 
+function expectTokens(prompt: ArrayLike<number>, vocabSize: number): void {
+  const at = Array.from(prompt).findIndex(
+    (id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize),
+  );
+  if (at < 0) return;
+  throw new UsageError(
+    `The prompt holds ${prompt[at]} at [${at}]; a token id must be a whole number from 0 to ${vocabSize - 1}. Make ids with the model's tokenizer.`,
+  );
+}
+
 /** Tokens that follow prompts of one length, a step of all of them at a time; null where one has ended. */
 function* decode(
   model: Transformer,
@@ -51,6 +61,7 @@ function* decode(
   if (length === 0) {
     throw new UsageError("The prompt is empty; generation needs at least one token to start from.");
   }
+  for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
   const capacity = model.config.maxPositions;
   const half = Math.max(1, Math.floor(capacity / 2));
   const rows = prompts.map((prompt, i) => ({
@@ -94,7 +105,7 @@ function* decode(
 /**
  * Tokens that follow `prompt`, one by one. When the positions run out, the later half of the text so far is kept
  * as context and the rest forgotten.
- * @throws UsageError for an empty prompt or options that make no sense, LowrankError when logits are NaN or infinite
+ * @throws UsageError for an empty prompt, what is no token id, or options that make no sense, LowrankError when logits are NaN or infinite
  */
 export function* generateTokens(
   model: Transformer,
@@ -116,7 +127,7 @@ export function generate(
 /**
  * All tokens that follow each of several prompts: those that `generate` gives for prompt i with the seed `seed` + i.
  * Prompts of one length share each pass through the model, so that its weights are read once for all of them.
- * @throws UsageError for an empty prompt or options that make no sense, LowrankError when logits are NaN or infinite
+ * @throws UsageError for an empty prompt, what is no token id, or options that make no sense, LowrankError when logits are NaN or infinite
  */
 export function generateBatch(
   model: Transformer,

@@ -99,7 +99,10 @@ export class Trainer {
     }
     this.#optimizer = new AdamW(groups, { lr, betas });
     this.#backward = capture((batch, factor) => {
-      const loss = this.model.loss(batch, { reduction: "sum" }).mul(tensor(factor, { shape: [] }));
+      const loss = this.model.loss(batch, {
+        reduction: "sum",
+        factor: tensor(factor, { shape: [] }),
+      });
       loss.backward();
       return loss;
     });

@@ -7,10 +7,12 @@ import type { TokenBatch } from "../../src/nn/batch.ts";
 import { emptyParameter } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
 import {
+  type CommonRest,
   type CommonSize,
   type CommonStart,
   commonAlpha,
   commonRank,
+  commonStream,
   type NamedTensor,
 } from "./common-model.ts";
 
@@ -42,19 +44,46 @@ function nameOf(golden: string): string {
   );
 }
 
-function transposed({ shape, data }: NamedTensor): Float32Array {
+function transposed({ shape, data }: NamedTensor, room?: Float32Array): Float32Array {
   const [rows = 0, columns = 0] = shape;
   // A loop, for the numbers of L would fill the heap on their way through an iterator.
-  const out = new Float32Array(data.length);
+  const out = room?.subarray(0, data.length) ?? new Float32Array(data.length);
   for (let i = 0; i < out.length; i++) {
     out[i] = data[(i % rows) * columns + Math.floor(i / rows)] ?? 0;
   }
   return out;
 }
 
-/** The base model with its start values; the goldens' linear weights are [in, out]. */
+/** The base model with its start values. */
 export function commonModel(size: CommonSize, start: CommonStart): Transformer {
-  const model = new Transformer(
+  const model = emptyModel(size);
+  const write = writerOf(model);
+  for (const tensor of start.weights) write(tensor);
+  return model;
+}
+
+/** The base model, into which its start values are drawn, and what else a run starts from. */
+export function drawnModel(size: CommonSize): {
+  readonly model: Transformer;
+  readonly rest: CommonRest;
+} {
+  const model = emptyModel(size);
+  const write = writerOf(model);
+  const room = new Float32Array(size.vocab * size.d);
+  return { model, rest: commonStream(size, (tensor) => write(tensor, room)) };
+}
+
+/** Writes a tensor's start values into the model; the goldens' linear weights are [in, out]. `room` is for turning them. */
+function writerOf(model: Transformer): (tensor: NamedTensor, room?: Float32Array) => void {
+  const parameters = new Map(model.namedParameters());
+  return (tensor, room) => {
+    const linear = !/^(tok|pos|lnf|.*\.ln\d)/.test(tensor.name);
+    parameters.get(nameOf(tensor.name))?.set(linear ? transposed(tensor, room) : tensor.data);
+  };
+}
+
+function emptyModel(size: CommonSize): Transformer {
+  return new Transformer(
     {
       modelType: "llama",
       vocabSize: size.vocab,
@@ -80,16 +109,10 @@ export function commonModel(size: CommonSize, start: CommonStart): Transformer {
     },
     emptyParameter,
   );
-  const parameters = new Map(model.namedParameters());
-  for (const tensor of start.weights) {
-    const linear = !/^(tok|pos|lnf|.*\.ln\d)/.test(tensor.name);
-    parameters.get(nameOf(tensor.name))?.set(linear ? transposed(tensor) : tensor.data);
-  }
-  return model;
 }
 
 /** The adapter with its start values: A [in, r] and B [r, out] in the goldens. */
-export function commonAdapter(model: Transformer, start: CommonStart): Adapter {
+export function commonAdapter(model: Transformer, start: CommonRest): Adapter {
   const adapter = injectLora(model, {
     r: commonRank,
     loraAlpha: commonAlpha,
@@ -105,7 +128,7 @@ export function commonAdapter(model: Transformer, start: CommonStart): Adapter {
 }
 
 /** The fixed batch of a golden run. */
-export function commonBatch(size: CommonSize, start: CommonStart): TokenBatch {
+export function commonBatch(size: CommonSize, start: CommonRest): TokenBatch {
   const { batch, length } = size;
   return {
     batchSize: batch,

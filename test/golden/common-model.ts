@@ -104,20 +104,38 @@ export const commonSizes: Readonly<Record<"S" | "M" | "L", CommonSize>> = {
   },
 };
 
+/** What a run starts from beside the base model's weights. */
+export type CommonRest = Omit<CommonStart, "weights">;
+
 /** Everything a run starts from, drawn in the one order that everybody uses, from seed 12345. */
 export function commonStart(size: CommonSize): CommonStart {
-  const generator = new Generator(12345);
-  const draw = (plan: TensorPlan): NamedTensor => ({
-    name: plan.name,
-    shape: plan.shape,
-    data: generator.tensor(plan),
+  const weights: NamedTensor[] = [];
+  const rest = drawStart(size, (plan, generator) => {
+    weights.push({ ...plan, data: generator.tensor(plan) });
   });
-  const weights = weightPlans(size).map(draw);
-  const lora = loraPlans(size).map(draw);
+  return { weights, ...rest };
+}
+
+/** The same, without holding the base model: each of its tensors is given to `take`, and its numbers are gone after that. */
+export function commonStream(size: CommonSize, take: (weight: NamedTensor) => void): CommonRest {
+  const room = new Float32Array(size.vocab * size.d);
+  return drawStart(size, (plan, generator) => {
+    const data = generator.tensor(plan, room);
+    take({ ...plan, data });
+  });
+}
+
+function drawStart(
+  size: CommonSize,
+  drawWeight: (plan: TensorPlan, generator: Generator) => void,
+): CommonRest {
+  const generator = new Generator(12345);
+  for (const plan of weightPlans(size)) drawWeight(plan, generator);
+  const lora = loraPlans(size).map((plan) => ({ ...plan, data: generator.tensor(plan) }));
   const count = size.batch * size.length;
   const x = generator.integers(count, size.vocab);
   const y = generator.integers(count, size.vocab);
-  return { weights, lora, x, y };
+  return { lora, x, y };
 }
 
 function weightPlans({ d, layers, vocab, length }: CommonSize): TensorPlan[] {

@@ -34,10 +34,11 @@ export class Generator {
     return Int32Array.from({ length: count }, () => Math.floor(this.uniform() * below));
   }
 
-  /** Start values for one tensor. A scale of 0 draws nothing and fills with the offset. */
-  tensor(plan: TensorPlan): Float32Array {
+  /** Start values for one tensor, at the head of `room` if there is one. A scale of 0 draws nothing and fills with the offset. */
+  tensor(plan: TensorPlan, room?: Float32Array): Float32Array {
     const offset = plan.offset ?? 0;
-    const data = new Float32Array(plan.shape.reduce((product, size) => product * size, 1));
+    const count = plan.shape.reduce((product, size) => product * size, 1);
+    const data = room?.subarray(0, count) ?? new Float32Array(count);
     if (plan.scale === 0) return data.fill(offset);
     for (let i = 0; i < data.length; i++) data[i] = offset + plan.scale * this.normal();
     return data;

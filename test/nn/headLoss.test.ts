@@ -4,9 +4,11 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { injectLora } from "../../src/adapters/inject.ts";
 import { Engine } from "../../src/core/engine.ts";
+import { capture } from "../../src/tensor/capture.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { crossEntropy } from "../../src/tensor/crossEntropy.ts";
 import { scope } from "../../src/tensor/scope.ts";
+import { engines } from "../support/engines.ts";
 import { drawAdapter, llamaStyle, randomBatch, smallModel } from "../support/models.ts";
 
 const config = { ...llamaStyle, vocabSize: 8192, maxPositions: 128 };
@@ -46,6 +48,51 @@ for (const [what, targets, loraDropout, chunked] of [
       );
       assert.is(loss.item(), expected);
     });
+  });
+}
+
+// The trainer gives the loss a factor; a user's own loop multiplies.
+for (const { name, engine } of await engines()) {
+  test(`a factor given to the loss has the bits of a product after it, captured or not (${name})`, () => {
+    for (const targets of [["q_proj"], ["q_proj", "lm_head"]]) {
+      const runs = [false, true].flatMap((within) =>
+        [false, true].map((captured) =>
+          engine.run(() => {
+            const model = smallModel(config);
+            const adapter = injectLora(model, { r: 2, targetModules: targets });
+            drawAdapter(adapter);
+            const body = (given: typeof batch, by: Float32Array) => {
+              const factor = tensor(by, { shape: [] });
+              const loss = within
+                ? model.loss(given, { reduction: "sum", factor })
+                : model.loss(given, { reduction: "sum" }).mul(factor);
+              loss.backward();
+              return loss;
+            };
+            const step = capture(body);
+            // Twice, so that gradients are added to, and a step is replayed with another factor.
+            const losses = [1 / 459, 0.3].map((factor) => {
+              const by = Float32Array.of(factor);
+              return captured ? step(batch, by).item() : scope(() => body(batch, by).item());
+            });
+            step.dispose();
+            const gradients = [...adapter.parameters()].map(({ grad }) => grad);
+            model.dispose();
+            return { losses, gradients };
+          }),
+        ),
+      );
+      const [first, ...others] = runs.map(({ losses, gradients }) => [losses, ...gradients]);
+      for (const other of others) {
+        assert.is(other.length, first!.length);
+        other.forEach((found, i) => {
+          assert.ok(
+            found!.every((value, at) => Object.is(value, first![i]![at])),
+            `${targets}, part ${i}`,
+          );
+        });
+      }
+    }
   });
 }
 

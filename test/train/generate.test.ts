@@ -176,6 +176,11 @@ withModel("options that make no sense and an empty prompt are refused", (model) 
     refused(() => generate(model, prompt(3), options), message);
   }
   refused(() => generate(model, []), /prompt is empty/);
+  for (const id of [1.5, -1, Number.NaN, model.config.vocabSize, 2 ** 32]) {
+    const told = new RegExp(`holds ${id} at \\[1\\].* 0 to ${model.config.vocabSize - 1}`);
+    refused(() => generate(model, [2, id, 3], { maxNewTokens: 2 }), told);
+    refused(() => generateBatch(model, [prompt(3), [2, id, 3]], { maxNewTokens: 2 }), told);
+  }
   assert.equal(generate(model, prompt(3), { maxNewTokens: 0 }), []);
 });
 
