@@ -14,6 +14,7 @@ import { Job } from "./job";
 import { allocate, MOST, release } from "./memory";
 import { backwardReadsResult, backwardReadsSource } from "./needs";
 import { Op } from "./op";
+import { hasSlope } from "./ops/activation";
 import { arrange, Buffer } from "./place";
 import { markNeeded, ownerOf } from "./segment";
 import { bounded } from "./size";
@@ -35,16 +36,6 @@ function isPlanned(t: Tensor): bool {
 
 function buffer(t: Tensor, which: usize): Buffer {
   return Buffer.of(t.place + which);
-}
-
-/** Hides from plans what was recorded behind `before`: the front end has left the function that made it. */
-export function hide(before: usize): void {
-  for (let r = state().tail; r != before; r = tensor(r).previous) tensor(r).flags |= Flag.Hidden;
-}
-
-/** The front end has it after all. */
-export function reveal(t: Tensor): void {
-  t.flags &= ~Flag.Hidden;
 }
 
 function firstPending(): usize {
@@ -136,13 +127,25 @@ function markParts(): void {
   }
 }
 
+/** May record number `index` leave its slope in the place of its source? Only if nobody else reads what is there. */
+function mayLeaveSlope(t: Tensor, index: i32): bool {
+  const x = source(t, 0);
+  // What a segment makes again must find its source as it was.
+  if (!hasSlope(t) || x.place == 0 || (t.flags | x.flags) & Flag.Dropped) return false;
+  if (backwardReadsResult(x)) return false;
+  const v = buffer(x, VALUES);
+  return v.bytes != 0 && v.begin == index - 1 && v.end == index;
+}
+
 /** Extends the spans by the backward pass from `loss`, which begins at `time`. */
 function planBackward(loss: usize, time: i32): void {
   pretend(loss, 1);
   markParts();
   let found = false;
+  let index = time;
   for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
     const t = tensor(r);
+    index -= 1;
     if (r == loss) {
       found = true;
       const root = tensor(t.root);
@@ -152,6 +155,7 @@ function planBackward(loss: usize, time: i32): void {
     time += 1;
     if (t.op == Op.Recompute) time = planAgain(t, time);
     if (!takesPart(t)) continue;
+    if (mayLeaveSlope(t, index)) t.flags |= Flag.LeavesSlope;
     buffer(t, GRADIENT).end = time;
     touch(t, SAVED, time, true);
     if (backwardReadsResult(t)) touch(t, VALUES, time, true);

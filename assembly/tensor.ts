@@ -38,6 +38,8 @@ export const enum Flag {
   /** A backward pass was planned to come here, and then has. */
   Planned = 4096,
   Spent = 8192,
+  /** Forward leaves f'(x) in the place of x (ops/activation.ts). */
+  LeavesSlope = 16384,
 }
 
 // @ts-ignore: decorator

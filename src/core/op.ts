@@ -87,6 +87,7 @@ export const Flag = {
   Gone: 2048,
   Planned: 4096,
   Spent: 8192,
+  LeavesSlope: 16384,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */
