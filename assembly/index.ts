@@ -12,13 +12,15 @@ export {
   commit,
   dispose,
   dropGradient,
+  hide,
   openScope,
   retainGradient,
+  reveal,
 } from "./tape";
 // segments that backward runs again
 export { closeSegment, keepResult, openSegment } from "./segment";
 // programs
-export { hide, reveal, settle } from "./plan";
+export { settle } from "./plan";
 export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
 // frozen weights
 export { copyDense, fillPanels, pack, prepack, readsPanels, unpack } from "./frozen";

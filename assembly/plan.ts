@@ -15,6 +15,7 @@ import { Job } from "./job";
 import { allocate, MOST, release } from "./memory";
 import { backwardReadsResult, backwardReadsSource, backwardReplaces } from "./needs";
 import { Op } from "./op";
+import { hasSlope } from "./ops/activation";
 import { arrange, Buffer } from "./place";
 import { markNeeded, ownerOf } from "./segment";
 import { bounded } from "./size";
@@ -36,16 +37,6 @@ function isPlanned(t: Tensor): bool {
 
 function buffer(t: Tensor, which: usize): Buffer {
   return Buffer.of(t.place + which);
-}
-
-/** Hides from plans what was recorded behind `before`: the front end has left the function that made it. */
-export function hide(before: usize): void {
-  for (let r = state().tail; r != before; r = tensor(r).previous) tensor(r).flags |= Flag.Hidden;
-}
-
-/** The front end has it after all. */
-export function reveal(t: Tensor): void {
-  t.flags &= ~Flag.Hidden;
 }
 
 function firstPending(): usize {
@@ -137,13 +128,25 @@ function markParts(): void {
   }
 }
 
+/** May record number `index` leave its slope in the place of its source? Only if nobody else reads what is there. */
+function mayLeaveSlope(t: Tensor, index: i32): bool {
+  const x = source(t, 0);
+  // What a segment makes again must find its source as it was.
+  if (!hasSlope(t) || x.place == 0 || (t.flags | x.flags) & Flag.Dropped) return false;
+  if (backwardReadsResult(x)) return false;
+  const v = buffer(x, VALUES);
+  return v.bytes != 0 && v.begin == index - 1 && v.end == index;
+}
+
 /** Extends the spans by the backward pass from `loss`, which begins at `time`. */
 function planBackward(loss: usize, time: i32): void {
   pretend(loss, 1);
   markParts();
   let found = false;
+  let index = time;
   for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
     const t = tensor(r);
+    index -= 1;
     if (r == loss) {
       found = true;
       const root = tensor(t.root);
@@ -153,6 +156,7 @@ function planBackward(loss: usize, time: i32): void {
     time += 1;
     if (t.op == Op.Recompute) time = planAgain(t, time);
     if (!takesPart(t)) continue;
+    if (mayLeaveSlope(t, index)) t.flags |= Flag.LeavesSlope;
     buffer(t, GRADIENT).end = time;
     touch(t, SAVED, time, true);
     if (backwardReadsResult(t)) touch(t, VALUES, time, true);
@@ -168,11 +172,8 @@ function planBackward(loss: usize, time: i32): void {
     }
   }
   pretend(loss, 0);
-}
-
-/** Joins the gradient to the values that it may replace where they are read for the last time as it begins. */
-function joinReplaced(first: usize): void {
-  for (let r = first; r != 0; r = tensor(r).next) {
+  // A gradient may replace values only if they are read for the last time as it begins.
+  for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
     const t = tensor(r);
     if (!(t.flags & Flag.Replaced)) continue;
     if (!Buffer.join(buffer(t, VALUES), buffer(t, GRADIENT))) t.flags &= ~Flag.Replaced;
@@ -237,7 +238,6 @@ function makePlan(first: usize, loss: usize): bool {
   memory.fill(rows, 0, bytes);
   planForward(first, rows);
   if (loss != 0) planBackward(loss, n);
-  joinReplaced(first);
   const total = max<u64>(arrange(rows, 3 * n), 64);
   const block: usize = total > MOST ? 0 : blockOf(total);
   let done = block != 0;

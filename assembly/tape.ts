@@ -9,7 +9,6 @@ import { Job } from "./job";
 import { Op } from "./op";
 import { optimize } from "./optim";
 import { availableThreads, launch } from "./parallel";
-import { reveal } from "./plan";
 import { inSegment, segmentAllocate } from "./segment";
 import { bounded } from "./size";
 import { Counter, count, state } from "./state";
@@ -233,4 +232,14 @@ export function closeScope(): void {
   if (s.tail != 0) tensor(s.tail).next = 0;
   if (s.depth == 0) s.segments = 0;
   rewind(mark);
+}
+
+/** Hides from plans what was recorded behind `before`: the front end has left the function that made it. */
+export function hide(before: usize): void {
+  for (let r = state().tail; r != before; r = tensor(r).previous) tensor(r).flags |= Flag.Hidden;
+}
+
+/** The front end has it after all. */
+export function reveal(t: Tensor): void {
+  t.flags &= ~Flag.Hidden;
 }

@@ -40,6 +40,8 @@ export const enum Flag {
   Spent = 8192,
   /** Backward writes the gradient where the values are, which nothing reads any more. */
   Replaced = 16384,
+  /** Forward leaves f'(x) in the place of x (ops/activation.ts). */
+  LeavesSlope = 32768,
 }
 
 // @ts-ignore: decorator

@@ -7,7 +7,16 @@ import type { Figure } from "./figure.ts";
  * share: of the roof, 1 is all of it; excess: 0.03 is 3 % more; ratio: time over time; times: so many times as fast;
  * the others are quantities.
  */
-export type Unit = "share" | "excess" | "ratio" | "times" | "ms" | "µs" | "MB" | "tokens/s";
+export type Unit =
+  | "share"
+  | "excess"
+  | "ratio"
+  | "times"
+  | "ms"
+  | "µs"
+  | "MB"
+  | "tokens/s"
+  | "elements/ns";
 
 /** What the machine could do at most, measured beside the figure. */
 export interface Roof {

@@ -26,6 +26,8 @@ export function formatted(value: number, unit: Unit): string {
       return `${value.toFixed(0)} MB`;
     case "tokens/s":
       return `${value.toFixed(0)}/s`;
+    case "elements/ns":
+      return `${value.toFixed(2)}/ns`;
   }
 }
 

@@ -55,6 +55,8 @@ export const targets: Readonly<Record<string, Target>> = {
   "decode-roof-L": least(0.8),
   "decode-sixteen-M": least(4),
   "decode-sixteen-L": least(4),
+  "exp-baseline": least(0.8),
+  "exp-relaxed": least(1.3),
   "op-eager": most(1.5),
   "op-replayed": most(0.3),
   start: most(25),

@@ -16,6 +16,7 @@ import {
   type CommonSize,
   type CommonStart,
   commonAdamW,
+  commonRank,
   commonSizes,
   commonStart,
 } from "../test/golden/common-model.ts";
@@ -46,6 +47,18 @@ export function fullStepOperations(size: CommonSize): number {
   const { d, layers, length, batch } = size;
   const tokens = batch * length;
   return tokens * (6 * productWeights(size) + 6 * layers * d * length);
+}
+
+/**
+ * Floating point operations of a LoRA step: 2 for each weight and token forward, 2 for the gradient of its input, but for
+ * the q, k and v of the first layer, below which nothing is trained; 6 for each weight of the adapter, but for those 2
+ * that would take the same gradient further down; attention as in a full step.
+ */
+export function loraStepOperations(size: CommonSize): number {
+  const { d, layers, length, batch, loraParameters } = size;
+  const belowFirst = 3 * d * d + 3 * commonRank * d;
+  const each = 4 * productWeights(size) + 6 * loraParameters - 2 * belowFirst;
+  return batch * length * (each + 6 * layers * d * length);
 }
 
 /** A model with its weights, in an engine. */

@@ -41,6 +41,30 @@ export class Formula {
     return Vec.sigmoid(f32x4.mul(x, inner));
   }
 
+  /** Of x·c(x), a smooth gate as in gelu and silu, the share c that passes. */
+  // @ts-ignore: decorator
+  @inline
+  static share(op: Op, x: v128, square: v128): v128 {
+    if (op == Op.GeluTanh) return Formula.nearNormal(x, square);
+    if (op == Op.Gelu) return Formula.normal(x);
+    return Vec.sigmoid(x);
+  }
+
+  /** The derivative of x·c(x), where c is `share`. */
+  // @ts-ignore: decorator
+  @inline
+  static slope(op: Op, x: v128, square: v128, share: v128): v128 {
+    if (op == Op.Gelu) {
+      const power = Vec.exp(f32x4.mul(square, v128.load(MINUS_HALF)));
+      return Simd.madd(x, f32x4.mul(power, v128.load(NORMAL_PEAK)), share);
+    }
+    let inner = x;
+    if (op == Op.GeluTanh) {
+      inner = f32x4.mul(x, Simd.madd(square, v128.load(GELU_SLOPE), v128.load(GELU_LINEAR)));
+    }
+    return Simd.madd(f32x4.mul(share, f32x4.sub(v128.load(ONE), share)), inner, share);
+  }
+
   /** f(x). */
   // @ts-ignore: decorator
   @inline
@@ -53,9 +77,7 @@ export class Formula {
     if (op == Op.Sigmoid) return Vec.sigmoid(x);
     // pmax(x, 0) is x < 0 ? 0 : x, so a NaN stays.
     if (op == Op.Relu) return f32x4.pmax(x, i32x4.splat(0));
-    if (op == Op.GeluTanh) return f32x4.mul(x, Formula.nearNormal(x, f32x4.mul(x, x)));
-    if (op == Op.Gelu) return f32x4.mul(x, Formula.normal(x));
-    return f32x4.mul(x, Vec.sigmoid(x));
+    return f32x4.mul(x, Formula.share(op, x, f32x4.mul(x, x)));
   }
 
   /** g·f'(x), where y = f(x). */
@@ -73,20 +95,6 @@ export class Formula {
     if (op == Op.Sigmoid) return f32x4.mul(g, f32x4.mul(y, f32x4.sub(one, y)));
     if (op == Op.Relu) return v128.and(g, f32x4.gt(x, i32x4.splat(0)));
     const square = f32x4.mul(x, x);
-    if (op == Op.Gelu) {
-      const power = Vec.exp(f32x4.mul(square, v128.load(MINUS_HALF)));
-      const density = f32x4.mul(power, v128.load(NORMAL_PEAK));
-      return f32x4.mul(g, Simd.madd(x, density, Formula.normal(x)));
-    }
-    let slope = x;
-    let share: v128;
-    if (op == Op.GeluTanh) {
-      share = Formula.nearNormal(x, square);
-      slope = f32x4.mul(x, Simd.madd(square, v128.load(GELU_SLOPE), v128.load(GELU_LINEAR)));
-    } else {
-      share = Vec.sigmoid(x);
-    }
-    const bend = f32x4.mul(share, f32x4.sub(one, share));
-    return f32x4.mul(g, Simd.madd(bend, slope, share));
+    return f32x4.mul(g, Formula.slope(op, x, square, Formula.share(op, x, square)));
   }
 }

@@ -9,11 +9,13 @@ import { opCase } from "./op.ts";
 import { prepackCase } from "./prepack.ts";
 import { startCase } from "./start.ts";
 import { stepCases } from "./steps.ts";
+import { streamsCase } from "./streams.ts";
 import { threadsCase } from "./threads.ts";
 
 export const localCases: readonly Case[] = [
   ...gemmCases,
   threadsCase,
+  streamsCase,
   opCase,
   prepackCase,
   ...stepCases,

@@ -50,6 +50,12 @@ export async function lowrankCommand(name = "lowrank"): Promise<Command> {
   return { name, program, arguments: [...flags, "--expose-gc", workerPath("lowrank")] };
 }
 
+/** The arithmetic roof as a system. */
+export async function roofCommand(): Promise<Command> {
+  const [program = "", ...flags] = await nodeCommand();
+  return { name: "roof", program, arguments: [...flags, workerPath("roof")] };
+}
+
 /** A JavaScript peer, installed. */
 export async function peerCommand(name: string): Promise<Command> {
   await installPeer(name);

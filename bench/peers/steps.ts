@@ -1,42 +1,48 @@
-// Training steps beside other systems: with LoRA beside PyTorch, thread for thread, with the memory that both take; and
-// full ones beside the JavaScript peers that can train, of which the fastest counts.
+// Training steps beside other systems: with LoRA beside PyTorch, thread for thread, with the memory that both take and
+// the least time that the arithmetic of a step takes vectors of 128 bits; and full ones beside the JavaScript peers that
+// can train, of which the fastest counts.
 
+import { commonSizes } from "../../test/golden/common-model.ts";
+import { ROOF_WORK } from "../build.ts";
 import { coresNow, FEWEST_CORES } from "../cores.ts";
 import type { Case, Entry } from "../entry.ts";
-import { counted } from "../figure.ts";
-import type { SizeName } from "../training.ts";
+import { counted, mapped } from "../figure.ts";
+import { loraStepOperations, type SizeName } from "../training.ts";
 import type { Spec } from "./system.ts";
-import { bests, has, lowrank, overOf, peer, takeTurns, torch } from "./turns.ts";
+import { bests, has, lowrank, overOf, peer, roof, takeTurns, torch } from "./turns.ts";
 
 const SIZES = ["S", "M", "L"] as const;
 const ROUNDS = 30;
+/** Runs of the roof in a turn, a quarter of a millisecond each. */
+const ROOF_CALLS = 20;
 /** Runs in a turn, and the seconds after which no further round begins. */
 const CALLS = { S: 8, M: 2, L: 1 } as const;
 const LONGEST = { S: 30, M: 40, L: 50 } as const;
 
 function loraCase(size: SizeName, threads: number): Case {
   const id = `peer-lora-${size}-${threads}`;
+  const leastId = `peer-least-${size}-${threads}`;
   const memoryId = `peer-memory-${size}`;
   const withMemory = size === "L" && threads === 1;
   return {
     name: id,
-    ids: [id, ...(withMemory ? [memoryId] : [])],
+    ids: [id, leastId, ...(withMemory ? [memoryId] : [])],
     run: async (missing) => {
       const spec: Spec = { kind: "step", size, method: "lora", threads, check: 5 };
       const calls = CALLS[size];
       // Two threads need two cores, before the turns and after them.
       const before = threads > 1 ? await coresNow() : null;
       const turns = await takeTurns(
-        [lowrank(spec, calls), torch(spec, calls)],
+        [lowrank(spec, calls), torch(spec, calls), roof(ROOF_CALLS)],
         { rounds: ROUNDS, seconds: LONGEST[size] },
         missing,
       );
       const [mine, theirs] = ["lowrank", "torch"].map((name) => turns.memory.get(name));
       const imported = turns.ready.get("torch")?.importMB;
+      const each = threads > 1 ? `${threads} threads each` : "one thread each";
       const entries: Entry[] = [];
       if (has(turns, "lowrank", "torch")) {
         const gain = before === null ? null : Math.min(before, await coresNow());
-        const each = threads > 1 ? `${threads} threads each` : "one thread each";
         entries.push({
           id,
           what: `LoRA step of ${size} over PyTorch's, ${each}`,
@@ -46,6 +52,16 @@ function loraCase(size: SizeName, threads: number): Case {
           ...(gain === null
             ? {}
             : { roof: { speed: gain, unit: "times" }, disturbed: gain < FEWEST_CORES }),
+        });
+      }
+      if (has(turns, "roof", "torch")) {
+        // All of a step's operations as fast as registers alone go, on so many threads, and nothing besides.
+        const turnsOfRoof = loraStepOperations(commonSizes[size]) / ROOF_WORK / threads;
+        entries.push({
+          id: leastId,
+          what: `least for a LoRA step of ${size} by arithmetic, over PyTorch's step, ${each}`,
+          unit: "ratio",
+          figure: mapped(overOf(turns, "roof", "torch"), (ratio) => ratio * turnsOfRoof),
         });
       }
       if (withMemory && mine !== undefined) {

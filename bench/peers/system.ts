@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 
 /** What is to be measured; a worker gets it as JSON in its last argument. */
 export interface Spec {
-  readonly kind: "step" | "decode" | "op" | "start";
+  readonly kind: "step" | "decode" | "op" | "start" | "roof";
   readonly size?: "S" | "M" | "L";
   readonly method?: "full" | "lora";
   readonly threads: number;

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { commonSizes } from "../../test/golden/common-model.ts";
 import { type Figure, quotient } from "../figure.ts";
-import { lowrankCommand, noteSystem, peerCommand, torchCommand } from "./have.ts";
+import { lowrankCommand, noteSystem, peerCommand, roofCommand, torchCommand } from "./have.ts";
 import { type Command, type Ready, type Spec, type System, startSystem } from "./system.ts";
 
 /** Losses agree to this share: sums of float32 in another order. */
@@ -24,6 +24,12 @@ export interface Contestant {
 /** lowrank as a contestant. */
 export function lowrank(spec: Spec, calls: number): Contestant {
   return { name: "lowrank", command: () => lowrankCommand(), spec, calls };
+}
+
+/** The arithmetic roof of one thread as a contestant. */
+export function roof(calls: number): Contestant {
+  const spec: Spec = { kind: "roof", threads: 1, check: 0 };
+  return { name: "roof", command: roofCommand, spec, calls };
 }
 
 /** A JavaScript peer as a contestant. */

@@ -88,6 +88,7 @@ export const Flag = {
   Planned: 4096,
   Spent: 8192,
   Replaced: 16384,
+  LeavesSlope: 32768,
 } as const;
 
 /** Indices of the counters at the head of the engine's state. */
