@@ -2,7 +2,8 @@
 // An import of 160 files would take longer than all that lowrank does until its first product.
 //   dist/src/index.js, dist/src/cli/main.js --> dist/lib/api/index.js, dist/lib/cli/main.js, dist/lib/chunk/*.js
 // Each file lies as deep below the root as its sources, whose relative paths to the package's data therefore hold.
-// What the two share is one chunk, for each file of an import takes a millisecond. Names of functions, classes and whatever
+// What the two share is one chunk, for each file of an import takes a millisecond, but the errors, so that a bundle which
+// needs no more holds no more. Names of functions, classes and whatever
 // stands beside them are kept, so that a stack trace can be read; the names inside of functions are shortened, for a
 // runtime reads all of it before the first line runs.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -12,8 +13,9 @@ import { buildSync, transformSync } from "esbuild";
 // The command with the whole library, so that none of it makes a chunk of its own.
 const COMMAND = "cli/whole.js";
 const ENTRIES = { "api/index": "index.js", "cli/main": COMMAND };
-// Of the index, which is twice an entry, only re-exports stay in its file: the rest becomes the chunk. Nobody imports this.
-const APART = { "apart/all": "index.js" };
+// Of the index, which is twice an entry, only re-exports stay in its file: the rest becomes the chunk. Nobody imports
+// the files that are made apart.
+const APART = { "apart/all": "index.js", "apart/error": "core/error.js" };
 
 /** Writes dist/lib anew. */
 export function bundle(root) {
