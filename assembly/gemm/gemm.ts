@@ -64,9 +64,9 @@ class Scratch {
   static size(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
     const rows = Scratch.rows(m, n, threads);
     const columns = Scratch.columns(m, n, threads);
-    const kc = min(k, Blocks.kc());
-    const own: usize = bLayout == B_PANELS ? 0 : lines(columns, kc);
-    const blocks: usize = TILE + lines(rows, kc) + own;
+    const depth = min(k, Blocks.depth(bLayout));
+    const own: usize = bLayout == B_PANELS ? 0 : lines(columns, depth);
+    const blocks: usize = TILE + lines(rows, depth) + own;
     return bounded(<u64>blocks + <u64>lines(rows, r) + <u64>lines(columns, r));
   }
 }
@@ -169,12 +169,12 @@ function blocked(
   r: i32, t: usize, ldt: i32, bt: usize, btLayout: i32, ldbt: i32,
   scratch: usize,
 ): void {
-  const kcMost = min(k, Blocks.kc());
+  const depthMost = min(k, Blocks.depth(bLayout));
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
   const aBlock = scratch + TILE;
-  const bBlock = aBlock + lines(mcMost, kcMost);
-  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, kcMost);
+  const bBlock = aBlock + lines(mcMost, depthMost);
+  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, depthMost);
   const tBlock = bBlock + own;
   const btBlock = tBlock + lines(mcMost, r);
 
@@ -191,8 +191,8 @@ function blocked(
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
     let k0 = 0;
     do {
-      const kc = min(kcMost, k - k0);
-      const last = k0 + kc >= k;
+      const depth = min(depthMost, k - k0);
+      const last = k0 + depth >= k;
       let bPanels = addressB(b, bLayout, ldb, k0, n0);
       let bPanel = (<usize>ldb) << 5;
       let bStep: usize = 32;
@@ -200,9 +200,9 @@ function blocked(
         bPanel = 32;
         bStep = (<usize>ldb) << 2;
       } else if (bLayout != B_PANELS) {
-        packB(bBlock, bPanels, bLayout, ldb, kc, nc);
+        packB(bBlock, bPanels, bLayout, ldb, depth, nc);
         bPanels = bBlock;
-        bPanel = (<usize>kc) << 5;
+        bPanel = (<usize>depth) << 5;
       }
       for (let m0 = 0; m0 < m; m0 += MC) {
         const mc = min(MC, m - m0);
@@ -210,7 +210,7 @@ function blocked(
         let am = a + (from << 2);
         let tm = t + ((<usize>m0 * <usize>ldt) << 2);
         if (!readsA) {
-          packA(aBlock, am, aLayout, lda, mc, kc);
+          packA(aBlock, am, aLayout, lda, mc, depth);
           am = aBlock;
         }
         if (!wide && last && r > 0) {
@@ -219,21 +219,21 @@ function blocked(
         }
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          wide, mc, nc, kc, am, aRow, aStep, readsA ? aRow << 2 : (<usize>kc) << 4, bPanels, bPanel, bStep,
+          wide, mc, nc, depth, am, aRow, aStep, readsA ? aRow << 2 : (<usize>depth) << 4, bPanels, bPanel, bStep,
           at, cStep, accumulate || k0 > 0, last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0,
           tm, (<usize>ldt) << 2, btBlock, scratch,
         );
       }
-      k0 += kc;
+      k0 += depth;
     } while (k0 < k);
   }
 }
 
-/** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
+/** One block of C, tile by tile: base product in blocks of k, bias, low-rank branch, in this order. */
 // biome-ignore format: one operand a line
 function block(
   wide: bool,
-  mc: i32, nc: i32, kc: i32,
+  mc: i32, nc: i32, depth: i32,
   a: usize, aRow: usize, aStep: usize, aPanel: usize,
   b: usize, bPanel: usize, bStep: usize,
   c: usize, cStep: usize,
@@ -247,24 +247,34 @@ function block(
   const widest = wide ? 3 * NR : NR;
   while (nc > 0) {
     const nr = nc < widest ? min(NR, nc) : widest;
-    let ai = a;
-    let ti = t;
-    let ci = c;
-    for (let i = 0; i < mc; i += MR) {
-      const mr = min(MR, mc - i);
-      if (kc > 0) {
-        if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, b, bPanel, bStep, ci, cStep, accumulate, sums);
-        else tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
+    let k0 = 0;
+    do {
+      const kc = min(Blocks.kc(), depth - k0);
+      const last = k0 + kc >= depth;
+      const adds = accumulate || k0 > 0;
+      const bk = b + <usize>k0 * bStep;
+      let ai = a + <usize>k0 * aStep;
+      let ti = t;
+      let ci = c;
+      for (let i = 0; i < mc; i += MR) {
+        const mr = min(MR, mc - i);
+        if (kc > 0) {
+          if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, bk, bPanel, bStep, ci, cStep, adds, sums);
+          else tile(mr, nr, kc, ai, 16, bk, bStep, ci, cStep, adds, sums);
+        }
+        if (last) {
+          if (bias != 0) addBias(mr, nr, bias, ci, cStep);
+          if (r > 0) {
+            if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
+            else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
+          }
+        }
+        ai += aPanel;
+        ti += tPanel;
+        ci += cStep << 2;
       }
-      if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-      if (r > 0) {
-        if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
-        else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
-      }
-      ai += aPanel;
-      ti += tPanel;
-      ci += cStep << 2;
-    }
+      k0 += kc;
+    } while (k0 < depth);
     const panels: usize = nr > NR ? 3 : 1;
     b += panels * bPanel;
     bt += panels * btPanel;

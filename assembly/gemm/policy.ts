@@ -48,6 +48,16 @@ export class Blocks {
     return ASC_FEATURE_RELAXED_SIMD ? 256 : 512;
   }
 
+  /**
+   * Steps of k in the blocks of A and B that the loops walk. Packed panels are whole already: each strip of them is
+   * read from end to end, one block of KC after another, while the strip of C is hot.
+   */
+  // @ts-expect-error: decorator
+  @inline
+  static depth(bLayout: i32): i32 {
+    return bLayout == B_PANELS ? 1024 : Blocks.kc();
+  }
+
   /** x rounded up to a multiple of `unit`, a power of two. */
   // @ts-expect-error: decorator
   @inline
