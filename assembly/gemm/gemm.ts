@@ -18,6 +18,7 @@ import {
   MR,
   NC,
   NR,
+  SHUFFLE,
   Split,
   TILE_FORM,
   WIDE,
@@ -143,7 +144,8 @@ export function gemmLowRank(
     if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
     return;
   }
-  const wide = load<i32>(TILE_FORM) == WIDE;
+  const form = load<i32>(TILE_FORM);
+  const wide = form == WIDE;
   const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
   if (tall && k > 0 && bias == 0 && r == 0 && (wide || lda <= 1024)) {
     const whole = m & -NR;
@@ -153,13 +155,13 @@ export function gemmLowRank(
     m -= whole;
     if (m == 0) return;
   }
-  blocked(wide, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+  blocked(form, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
 // biome-ignore format: one operand a line
 function blocked(
-  wide: bool,
+  form: i32,
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
   b: usize, bLayout: i32, ldb: i32,
@@ -181,9 +183,12 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
-  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 takes 23 % less time (128x8x768). At 128 columns that
-  // gains 2 to 3 %, hardly more than two runs of one binary differ; from 256 on no difference was found, so there A is packed.
-  const readsA = wide && aLayout == A_ROWS && n <= 256;
+  // Tiles that splat can read rows of A as they lie, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32
+  // columns 4 %. The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the
+  // wide one has as many either way, gains 2 to 3 % at 128 columns and nothing from 256 on.
+  const readsA = aLayout == A_ROWS && form != SHUFFLE && n <= (form == WIDE ? 256 : 32);
+  const spread = form == WIDE || readsA;
+  const widest = form == WIDE ? 3 * NR : NR;
   const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
   const aStep: usize = readsA ? 4 : 16;
   for (let n0 = 0; n0 < n; n0 += NC) {
@@ -213,13 +218,13 @@ function blocked(
           packA(aBlock, am, aLayout, lda, mc, depth);
           am = aBlock;
         }
-        if (!wide && last && r > 0) {
+        if (!spread && last && r > 0) {
           packA(tBlock, tm, A_ROWS, ldt, mc, r);
           tm = tBlock;
         }
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          wide, mc, nc, depth, am, aRow, aStep, readsA ? aRow << 2 : (<usize>depth) << 4, bPanels, bPanel, bStep,
+          spread, widest, mc, nc, depth, am, aRow, aStep, readsA ? aRow << 2 : (<usize>depth) << 4, bPanels, bPanel, bStep,
           at, cStep, accumulate || k0 > 0, last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0,
           tm, (<usize>ldt) << 2, btBlock, scratch,
         );
@@ -232,7 +237,7 @@ function blocked(
 /** One block of C, tile by tile: base product in blocks of k, bias, low-rank branch, in this order. */
 // biome-ignore format: one operand a line
 function block(
-  wide: bool,
+  spread: bool, widest: i32,
   mc: i32, nc: i32, depth: i32,
   a: usize, aRow: usize, aStep: usize, aPanel: usize,
   b: usize, bPanel: usize, bStep: usize,
@@ -242,9 +247,8 @@ function block(
   r: i32, t: usize, tRow: usize, bt: usize,
   sums: usize,
 ): void {
-  const tPanel: usize = wide ? tRow << 2 : (<usize>r) << 4;
+  const tPanel: usize = spread ? tRow << 2 : (<usize>r) << 4;
   const btPanel = (<usize>r) << 5;
-  const widest = wide ? 3 * NR : NR;
   while (nc > 0) {
     const nr = nc < widest ? min(NR, nc) : widest;
     let k0 = 0;
@@ -259,13 +263,13 @@ function block(
       for (let i = 0; i < mc; i += MR) {
         const mr = min(MR, mc - i);
         if (kc > 0) {
-          if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, bk, bPanel, bStep, ci, cStep, adds, sums);
+          if (spread) wideTile(mr, nr, kc, ai, aRow, aStep, bk, bPanel, bStep, ci, cStep, adds, sums);
           else tile(mr, nr, kc, ai, 16, bk, bStep, ci, cStep, adds, sums);
         }
         if (last) {
           if (bias != 0) addBias(mr, nr, bias, ci, cStep);
           if (r > 0) {
-            if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
+            if (spread) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
             else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
           }
         }
