@@ -18,7 +18,7 @@ import {
   MR,
   NC,
   NR,
-  SHUFFLE,
+  SPLAT,
   Split,
   TILE_FORM,
   WIDE,
@@ -183,14 +183,17 @@ function blocked(
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
-  // Tiles that splat can read rows of A as they lie, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32
-  // columns 4 %. The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the
-  // wide one has as many either way, gains 2 to 3 % at 128 columns and nothing from 256 on.
-  const readsA = aLayout == A_ROWS && form != SHUFFLE && n <= (form == WIDE ? 256 : 32);
-  const spread = form == WIDE || readsA;
-  const widest = form == WIDE ? 3 * NR : NR;
-  const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
-  const aStep: usize = readsA ? 4 : 16;
+  // Tiles that splat can read A as it lies, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32 columns 4 %.
+  // The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the wide one has as
+  // many either way, gains 2 to 3 % at 128 columns and nothing to speak of from 256 on.
+  const wide = form == WIDE;
+  const byRows = aLayout == A_ROWS;
+  const readsA = wide ? n <= 256 && (byRows || lda <= 512) : form == SPLAT && byRows && n <= 32;
+  const spread = wide || readsA;
+  const widest = wide ? 3 * NR : NR;
+  const aNext = (<usize>lda) << 2;
+  const aRow: usize = readsA && byRows ? aNext : 4;
+  const aStep: usize = readsA ? (byRows ? 4 : aNext) : 16;
   for (let n0 = 0; n0 < n; n0 += NC) {
     const nc = min(NC, n - n0);
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
