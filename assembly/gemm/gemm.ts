@@ -4,6 +4,7 @@
 //   gemmLowRank   C = or += A·B, then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
+import { addBias, block } from "./block";
 import { gemv } from "./gemv";
 import { narrow } from "./narrow";
 import { addressB, packA, packB } from "./pack";
@@ -24,8 +25,6 @@ import {
   WIDE,
 } from "./policy";
 import { bounded, lines } from "../size";
-import { tile } from "./tile";
-import { wideTile } from "./wide";
 
 /** Bytes of the largest tile, [4, 24]. */
 const TILE: usize = 384;
@@ -234,75 +233,5 @@ function blocked(
       }
       k0 += depth;
     } while (k0 < k);
-  }
-}
-
-/** One block of C, tile by tile: base product in blocks of k, bias, low-rank branch, in this order. */
-// biome-ignore format: one operand a line
-function block(
-  spread: bool, widest: i32,
-  mc: i32, nc: i32, depth: i32,
-  a: usize, aRow: usize, aStep: usize, aPanel: usize,
-  b: usize, bPanel: usize, bStep: usize,
-  c: usize, cStep: usize,
-  accumulate: bool,
-  bias: usize,
-  r: i32, t: usize, tRow: usize, bt: usize,
-  sums: usize,
-): void {
-  const tPanel: usize = spread ? tRow << 2 : (<usize>r) << 4;
-  const btPanel = (<usize>r) << 5;
-  while (nc > 0) {
-    const nr = nc < widest ? min(NR, nc) : widest;
-    let k0 = 0;
-    do {
-      const kc = min(Blocks.kc(), depth - k0);
-      const last = k0 + kc >= depth;
-      const adds = accumulate || k0 > 0;
-      const bk = b + <usize>k0 * bStep;
-      let ai = a + <usize>k0 * aStep;
-      let ti = t;
-      let ci = c;
-      for (let i = 0; i < mc; i += MR) {
-        const mr = min(MR, mc - i);
-        if (kc > 0) {
-          if (spread) wideTile(mr, nr, kc, ai, aRow, aStep, bk, bPanel, bStep, ci, cStep, adds, sums);
-          else tile(mr, nr, kc, ai, 16, bk, bStep, ci, cStep, adds, sums);
-        }
-        if (last) {
-          if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-          if (r > 0) {
-            if (spread) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
-            else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
-          }
-        }
-        ai += aPanel;
-        ti += tPanel;
-        ci += cStep << 2;
-      }
-      k0 += kc;
-    } while (k0 < depth);
-    const panels: usize = nr > NR ? 3 : 1;
-    b += panels * bPanel;
-    bt += panels * btPanel;
-    c += panels << 5;
-    if (bias != 0) bias += panels << 5;
-    nc -= nr;
-  }
-}
-
-/** C [m, n] += bias [n]. */
-function addBias(m: i32, n: i32, bias: usize, c: usize, cStep: usize): void {
-  for (let i = 0; i < m; i++) {
-    let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const at = (<usize>j) << 2;
-      v128.store(c + at, f32x4.add(v128.load(c + at), v128.load(bias + at)));
-    }
-    for (; j < n; j++) {
-      const at = (<usize>j) << 2;
-      store<f32>(c + at, load<f32>(c + at) + load<f32>(bias + at));
-    }
-    c += cStep;
   }
 }
