@@ -4,6 +4,7 @@
 //   gemmLowRank   C = or += A·B, then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
+import { addBias, block } from "./block";
 import { gemv } from "./gemv";
 import { narrow } from "./narrow";
 import { addressB, packA, packB } from "./pack";
@@ -18,13 +19,12 @@ import {
   MR,
   NC,
   NR,
+  SPLAT,
   Split,
   TILE_FORM,
   WIDE,
 } from "./policy";
 import { bounded, lines } from "../size";
-import { tile } from "./tile";
-import { wideTile } from "./wide";
 
 /** Bytes of the largest tile, [4, 24]. */
 const TILE: usize = 384;
@@ -64,9 +64,9 @@ class Scratch {
   static size(m: i32, n: i32, k: i32, bLayout: i32, r: i32, threads: i32): usize {
     const rows = Scratch.rows(m, n, threads);
     const columns = Scratch.columns(m, n, threads);
-    const kc = min(k, Blocks.kc());
-    const own: usize = bLayout == B_PANELS ? 0 : lines(columns, kc);
-    const blocks: usize = TILE + lines(rows, kc) + own;
+    const depth = min(k, Blocks.depth(bLayout));
+    const own: usize = bLayout == B_PANELS ? 0 : lines(columns, depth);
+    const blocks: usize = TILE + lines(rows, depth) + own;
     return bounded(<u64>blocks + <u64>lines(rows, r) + <u64>lines(columns, r));
   }
 }
@@ -143,7 +143,8 @@ export function gemmLowRank(
     if (r > 0) gemv(m, n, r, r, t, (<usize>ldt) << 2, 4, bt, btLayout, ldbt, c, cStep, true, scratch);
     return;
   }
-  const wide = load<i32>(TILE_FORM) == WIDE;
+  const form = load<i32>(TILE_FORM);
+  const wide = form == WIDE;
   const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
   if (tall && k > 0 && bias == 0 && r == 0 && (wide || lda <= 1024)) {
     const whole = m & -NR;
@@ -153,13 +154,13 @@ export function gemmLowRank(
     m -= whole;
     if (m == 0) return;
   }
-  blocked(wide, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+  blocked(form, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
 // biome-ignore format: one operand a line
 function blocked(
-  wide: bool,
+  form: i32,
   m: i32, n: i32, k: i32,
   a: usize, aLayout: i32, lda: i32,
   b: usize, bLayout: i32, ldb: i32,
@@ -169,30 +170,36 @@ function blocked(
   r: i32, t: usize, ldt: i32, bt: usize, btLayout: i32, ldbt: i32,
   scratch: usize,
 ): void {
-  const kcMost = min(k, Blocks.kc());
+  const depthMost = min(k, Blocks.depth(bLayout));
   const mcMost = min(MC, Blocks.roundUp(m, MR));
   const ncMost = min(NC, Blocks.roundUp(n, NR));
   const aBlock = scratch + TILE;
-  const bBlock = aBlock + lines(mcMost, kcMost);
-  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, kcMost);
+  const bBlock = aBlock + lines(mcMost, depthMost);
+  const own: usize = bLayout == B_PANELS ? 0 : lines(ncMost, depthMost);
   const tBlock = bBlock + own;
   const btBlock = tBlock + lines(mcMost, r);
 
   // B's rows are panels with long steps as they lie. For one or two tiles of rows (dA = dUᵀ·X) that beats packing:
   // 8x768x128 from 84 to 93 % of the baseline's roof, from 63 to 88 % of the relaxed one.
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
-  // Wide tiles can read rows of A as they lie as well: x·Aᵀ for rank 8 takes 23 % less time (128x8x768). At 128 columns that
-  // gains 2 to 3 %, hardly more than two runs of one binary differ; from 256 on no difference was found, so there A is packed.
-  const readsA = wide && aLayout == A_ROWS && n <= 256;
-  const aRow: usize = readsA ? (<usize>lda) << 2 : 4;
-  const aStep: usize = readsA ? 4 : 16;
+  // Tiles that splat can read A as it lies, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32 columns 4 %.
+  // The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the wide one has as
+  // many either way, gains 2 to 3 % at 128 columns and nothing to speak of from 256 on.
+  const wide = form == WIDE;
+  const byRows = aLayout == A_ROWS;
+  const readsA = wide ? n <= 256 && (byRows || lda <= 512) : form == SPLAT && byRows && n <= 32;
+  const spread = wide || readsA;
+  const widest = wide ? 3 * NR : NR;
+  const aNext = (<usize>lda) << 2;
+  const aRow: usize = readsA && byRows ? aNext : 4;
+  const aStep: usize = readsA ? (byRows ? 4 : aNext) : 16;
   for (let n0 = 0; n0 < n; n0 += NC) {
     const nc = min(NC, n - n0);
     if (r > 0) packB(btBlock, addressB(bt, btLayout, ldbt, 0, n0), btLayout, ldbt, r, nc);
     let k0 = 0;
     do {
-      const kc = min(kcMost, k - k0);
-      const last = k0 + kc >= k;
+      const depth = min(depthMost, k - k0);
+      const last = k0 + depth >= k;
       let bPanels = addressB(b, bLayout, ldb, k0, n0);
       let bPanel = (<usize>ldb) << 5;
       let bStep: usize = 32;
@@ -200,9 +207,9 @@ function blocked(
         bPanel = 32;
         bStep = (<usize>ldb) << 2;
       } else if (bLayout != B_PANELS) {
-        packB(bBlock, bPanels, bLayout, ldb, kc, nc);
+        packB(bBlock, bPanels, bLayout, ldb, depth, nc);
         bPanels = bBlock;
-        bPanel = (<usize>kc) << 5;
+        bPanel = (<usize>depth) << 5;
       }
       for (let m0 = 0; m0 < m; m0 += MC) {
         const mc = min(MC, m - m0);
@@ -210,82 +217,21 @@ function blocked(
         let am = a + (from << 2);
         let tm = t + ((<usize>m0 * <usize>ldt) << 2);
         if (!readsA) {
-          packA(aBlock, am, aLayout, lda, mc, kc);
+          packA(aBlock, am, aLayout, lda, mc, depth);
           am = aBlock;
         }
-        if (!wide && last && r > 0) {
+        if (!spread && last && r > 0) {
           packA(tBlock, tm, A_ROWS, ldt, mc, r);
           tm = tBlock;
         }
         const at = c + <usize>m0 * cStep + ((<usize>n0) << 2);
         block(
-          wide, mc, nc, kc, am, aRow, aStep, readsA ? aRow << 2 : (<usize>kc) << 4, bPanels, bPanel, bStep,
+          spread, widest, mc, nc, depth, am, aRow, aStep, readsA ? aRow << 2 : (<usize>depth) << 4, bPanels, bPanel, bStep,
           at, cStep, accumulate || k0 > 0, last && bias != 0 ? bias + ((<usize>n0) << 2) : 0, last ? r : 0,
           tm, (<usize>ldt) << 2, btBlock, scratch,
         );
       }
-      k0 += kc;
+      k0 += depth;
     } while (k0 < k);
-  }
-}
-
-/** One block of C, tile by tile: base product, bias, low-rank branch, in this order. */
-// biome-ignore format: one operand a line
-function block(
-  wide: bool,
-  mc: i32, nc: i32, kc: i32,
-  a: usize, aRow: usize, aStep: usize, aPanel: usize,
-  b: usize, bPanel: usize, bStep: usize,
-  c: usize, cStep: usize,
-  accumulate: bool,
-  bias: usize,
-  r: i32, t: usize, tRow: usize, bt: usize,
-  sums: usize,
-): void {
-  const tPanel: usize = wide ? tRow << 2 : (<usize>r) << 4;
-  const btPanel = (<usize>r) << 5;
-  const widest = wide ? 3 * NR : NR;
-  while (nc > 0) {
-    const nr = nc < widest ? min(NR, nc) : widest;
-    let ai = a;
-    let ti = t;
-    let ci = c;
-    for (let i = 0; i < mc; i += MR) {
-      const mr = min(MR, mc - i);
-      if (kc > 0) {
-        if (wide) wideTile(mr, nr, kc, ai, aRow, aStep, b, bPanel, bStep, ci, cStep, accumulate, sums);
-        else tile(mr, nr, kc, ai, 16, b, bStep, ci, cStep, accumulate, sums);
-      }
-      if (bias != 0) addBias(mr, nr, bias, ci, cStep);
-      if (r > 0) {
-        if (wide) wideTile(mr, nr, r, ti, tRow, 4, bt, btPanel, 32, ci, cStep, true, sums);
-        else tile(mr, nr, r, ti, 16, bt, 32, ci, cStep, true, sums);
-      }
-      ai += aPanel;
-      ti += tPanel;
-      ci += cStep << 2;
-    }
-    const panels: usize = nr > NR ? 3 : 1;
-    b += panels * bPanel;
-    bt += panels * btPanel;
-    c += panels << 5;
-    if (bias != 0) bias += panels << 5;
-    nc -= nr;
-  }
-}
-
-/** C [m, n] += bias [n]. */
-function addBias(m: i32, n: i32, bias: usize, c: usize, cStep: usize): void {
-  for (let i = 0; i < m; i++) {
-    let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const at = (<usize>j) << 2;
-      v128.store(c + at, f32x4.add(v128.load(c + at), v128.load(bias + at)));
-    }
-    for (; j < n; j++) {
-      const at = (<usize>j) << 2;
-      store<f32>(c + at, load<f32>(c + at) + load<f32>(bias + at));
-    }
-    c += cStep;
   }
 }

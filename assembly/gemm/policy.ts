@@ -5,7 +5,8 @@
 // multiples of it from k = 0, so no other choice (tile, panel, thread, path) can change a bit.
 //
 // Blocking: a B strip of KC·NR floats stays in L1 (16 or 8 KB), an A block of MC·KC floats in L2
-// (256 or 128 KB), a B block of KC·NC floats in L2 (1 or 0.5 MB; twice as much gains nothing).
+// (256 or 128 KB; up to 512 KB beside packed panels), a B block of KC·NC floats in L2 (1 or 0.5 MB; twice as much gains
+// nothing).
 import { CONSTANTS } from "../layout";
 
 /** Rows of a micro-tile of C, and width of a packed A panel [k][4]. */
@@ -46,6 +47,16 @@ export class Blocks {
   @inline
   static kc(): i32 {
     return ASC_FEATURE_RELAXED_SIMD ? 256 : 512;
+  }
+
+  /**
+   * Steps of k in the blocks of A and B that the loops walk. Packed panels are whole already: each strip of them is
+   * read from end to end, one block of KC after another, while the strip of C is hot.
+   */
+  // @ts-expect-error: decorator
+  @inline
+  static depth(bLayout: i32): i32 {
+    return bLayout == B_PANELS ? 1024 : Blocks.kc();
   }
 
   /** x rounded up to a multiple of `unit`, a power of two. */

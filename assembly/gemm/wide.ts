@@ -8,7 +8,7 @@
 import { gemv3x8 } from "./gemv-tile";
 import { Simd } from "../simd";
 import { MR, NR } from "./policy";
-import { spill } from "./tile";
+import { spill, Sums } from "./tile";
 
 /** C [mr, nr] = or += A · B over k ≥ 1 steps; nr is 24 or at most 8, and `sums` is room for one tile (128 bytes). */
 // biome-ignore format: one operand a line
@@ -20,9 +20,11 @@ export function wideTile(
   accumulate: bool,
   sums: usize,
 ): void {
-  if (nr > NR && mr == MR) {
-    tile2x24(k, a, aRow, aStep, b, panel, bStep, c, ldc, accumulate);
-    tile2x24(k, a + 2 * aRow, aRow, aStep, b, panel, bStep, c + 2 * ldc, ldc, accumulate);
+  if (nr > NR && mr != 3) {
+    // A single row goes twice, into the same place: all of C is read before any of it is written.
+    const pair: usize = mr > 1 ? 1 : 0;
+    tile2x24(k, a, pair * aRow, aStep, b, panel, bStep, c, pair * ldc, accumulate);
+    if (mr == MR) tile2x24(k, a + 2 * aRow, aRow, aStep, b, panel, bStep, c + 2 * ldc, ldc, accumulate);
     return;
   }
   for (; nr > 0; nr -= NR) {
@@ -163,25 +165,5 @@ function tile4x8(
     a3 += aStep;
     b += bStep;
   } while (b < end);
-  const row1 = c + ldc;
-  const row2 = row1 + ldc;
-  const row3 = row2 + ldc;
-  if (accumulate) {
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-    c10 = f32x4.add(v128.load(row1), c10);
-    c11 = f32x4.add(v128.load(row1, 16), c11);
-    c20 = f32x4.add(v128.load(row2), c20);
-    c21 = f32x4.add(v128.load(row2, 16), c21);
-    c30 = f32x4.add(v128.load(row3), c30);
-    c31 = f32x4.add(v128.load(row3, 16), c31);
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(row1, c10);
-  v128.store(row1, c11, 16);
-  v128.store(row2, c20);
-  v128.store(row2, c21, 16);
-  v128.store(row3, c30);
-  v128.store(row3, c31, 16);
+  Sums.put4x8(c, ldc, accumulate, c00, c01, c10, c11, c20, c21, c30, c31);
 }

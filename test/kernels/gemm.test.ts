@@ -85,6 +85,8 @@ const edgeShapes: readonly (readonly [number, number, number])[] = [
   [45, 6, 600],
   [6, 12, 1024],
   [7, 15, 257],
+  [2, 66, 700],
+  [6, 66, 1100],
   [127, 7, 255],
   [128, 8, 256],
   [130, 4, 70],
@@ -192,7 +194,10 @@ test("every form of the tiles gives the same bits", () => {
     };
     for (const [m, n, k] of edgeShapes) {
       for (const aLayout of [Rows, Cols]) {
-        check({ a: matrix(m, k, m), b: matrix(k, n, n), aLayout }, `${m}x${n}x${k} ${aLayout}`);
+        for (const bLayout of [Rows, Panels]) {
+          const what = `${m}x${n}x${k} ${aLayout} ${bLayout}`;
+          check({ a: matrix(m, k, m), b: matrix(k, n, n), aLayout, bLayout }, what);
+        }
       }
     }
     fc.assert(
