@@ -3,11 +3,14 @@
 
 import { UsageError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
+import { recording } from "../core/recording.ts";
 import { KvCache } from "../nn/cache.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { checkSampling, type SampleOptions, sample } from "./sample.ts";
 
 /** How much is generated, from which draws, and where it ends. */
@@ -20,17 +23,51 @@ export interface GenerateOptions extends SampleOptions {
   readonly stopTokens?: readonly number[];
 }
 
-/** Logits [B, V] after the last of `ids` [B][T], which follow what the cache holds. */
-function nextLogits(model: Transformer, ids: readonly number[][], cache: KvCache): Float32Array {
-  const length = ids[0]?.length ?? 0;
-  return scope(() =>
-    noGrad(() => {
-      const input = tensor(Int32Array.from(ids.flat()), { shape: [ids.length, length] });
-      const hidden = model.hidden(input, { cache });
-      const last = slice(hidden, 1, length - 1, length);
-      return model.head.forward(last).toArray() as Float32Array;
-    }),
-  );
+/** Logits [B, 1, V] after the last of `ids` [B, T], which follow what the cache holds. */
+function lastLogits(model: Transformer, ids: Int32Array, cache: KvCache): Tensor {
+  const { batchSize } = cache;
+  const length = ids.length / batchSize;
+  return noGrad(() => {
+    const input = tensor(ids, { shape: [batchSize, length] });
+    const hidden = model.hidden(input, { cache });
+    return model.head.forward(length > 1 ? slice(hidden, 1, length - 1, length) : hidden);
+  });
+}
+
+/** `lastLogits` by numbers, and what has to be disposed of at the end. A step of one token each is captured. */
+class Stepper {
+  readonly #model: Transformer;
+  readonly #cache: KvCache;
+  readonly #step: Captured<[Int32Array], Tensor>;
+  #captures = true;
+
+  constructor(model: Transformer, cache: KvCache) {
+    this.#model = model;
+    this.#cache = cache;
+    this.#step = capture((ids) => lastLogits(model, ids, cache));
+  }
+
+  logits(ids: Int32Array): Float32Array {
+    const { engine } = this.#model;
+    const isShort = ids.length === this.#cache.batchSize;
+    if (isShort && this.#captures && engine.scopes.length === 0 && recording() === null) {
+      const { length } = this.#cache;
+      try {
+        return this.#step(ids).toArray() as Float32Array;
+      } catch {
+        // A layer that was put in from outside may do what cannot be captured. Another error comes again.
+        this.#captures = false;
+        this.#step.dispose();
+        this.#cache.length = length;
+      }
+    }
+    return scope(() => lastLogits(this.#model, ids, this.#cache).toArray() as Float32Array);
+  }
+
+  dispose(): void {
+    this.#step.dispose();
+    this.#cache.dispose();
+  }
 }
 
 /** Tokens that follow prompts of one length, a step of all of them at a time; null where one has ended. */
@@ -63,6 +100,7 @@ function* decode(
   let pending = length > capacity ? half : length;
   const room = Math.min(capacity, pending + maxNewTokens);
   const cache = engine.run(() => new KvCache(model.config, rows.length, room));
+  const stepper = new Stepper(model, cache);
   model.eval();
   try {
     for (let made = 0; made < maxNewTokens; made++) {
@@ -70,8 +108,8 @@ function* decode(
         cache.length = 0;
         pending = Math.min(half, room);
       }
-      const ids = rows.map(({ text }) => text.slice(-pending));
-      const logits = engine.run(() => nextLogits(model, ids, cache));
+      const ids = Int32Array.from(rows.flatMap(({ text }) => text.slice(-pending)));
+      const logits = engine.run(() => stepper.logits(ids));
       const vocabulary = logits.length / rows.length;
       const step = rows.map((row, i) => {
         const own = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
@@ -86,7 +124,7 @@ function* decode(
       yield step;
     }
   } finally {
-    cache.dispose();
+    stepper.dispose();
     model.train(training);
   }
 }
