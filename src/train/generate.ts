@@ -2,6 +2,7 @@
 // prompts of one length, a token of each.
 
 import { UsageError } from "../core/error.ts";
+import { Field } from "../core/op.ts";
 import { Generator } from "../core/random.ts";
 import { recording } from "../core/recording.ts";
 import { KvCache } from "../nn/cache.ts";
@@ -34,12 +35,13 @@ function lastLogits(model: Transformer, ids: Int32Array, cache: KvCache): Tensor
   });
 }
 
-/** `lastLogits` by numbers, and what has to be disposed of at the end. A step of one token each is captured. */
+/** `lastLogits` as numbers. A pass of one token each is captured, and further ones replay it. */
 class Stepper {
   readonly #model: Transformer;
   readonly #cache: KvCache;
   readonly #step: Captured<[Int32Array], Tensor>;
   #captures = true;
+  #logits = new Float32Array(0);
 
   constructor(model: Transformer, cache: KvCache) {
     this.#model = model;
@@ -47,21 +49,30 @@ class Stepper {
     this.#step = capture((ids) => lastLogits(model, ids, cache));
   }
 
+  /** Logits [B, V], until the next call. */
   logits(ids: Int32Array): Float32Array {
     const { engine } = this.#model;
     const isShort = ids.length === this.#cache.batchSize;
     if (isShort && this.#captures && engine.scopes.length === 0 && recording() === null) {
       const { length } = this.#cache;
       try {
-        return this.#step(ids).toArray() as Float32Array;
+        return this.#read(this.#step(ids));
       } catch {
-        // A layer that was put in from outside may do what cannot be captured. Another error comes again.
+        // A layer that was put in from outside may do what cannot be captured. Any other error will come again.
         this.#captures = false;
         this.#step.dispose();
         this.#cache.length = length;
       }
     }
-    return scope(() => lastLogits(this.#model, ids, this.#cache).toArray() as Float32Array);
+    return scope(() => this.#read(lastLogits(this.#model, ids, this.#cache)));
+  }
+
+  /** `toArray` into one array again and again: making one takes longer than filling it. */
+  #read({ engine, address, size }: Tensor): Float32Array {
+    if (this.#logits.length !== size) this.#logits = new Float32Array(size);
+    const at = ((engine.i32[(address + Field.data) >>> 2] ?? 0) >>> 0) / 4;
+    this.#logits.set(engine.f32.subarray(at, at + size));
+    return this.#logits;
   }
 
   dispose(): void {
@@ -108,7 +119,10 @@ function* decode(
         cache.length = 0;
         pending = Math.min(half, room);
       }
-      const ids = Int32Array.from(rows.flatMap(({ text }) => text.slice(-pending)));
+      const ids = new Int32Array(rows.length * pending);
+      rows.forEach(({ text }, i) => {
+        for (let t = 0; t < pending; t++) ids[i * pending + t] = text[text.length - pending + t]!;
+      });
       const logits = engine.run(() => stepper.logits(ids));
       const vocabulary = logits.length / rows.length;
       const step = rows.map((row, i) => {
