@@ -6,15 +6,12 @@ import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A position among keys; a function, which a captured step asks again at each replay, where the position moves on. */
-export type Offset = number | (() => number);
-
 /** The position now, once `expect` has had a look at it; `follow` tells a captured step whose position it is. */
 class Place {
   readonly now: number;
   readonly #again: (() => number) | null;
 
-  constructor(offset: Offset, expect: (now: number) => void) {
+  constructor(offset: number | (() => number), expect: (now: number) => void) {
     const ask = (): number => {
       const now = typeof offset === "number" ? offset : offset();
       expect(now);
@@ -37,8 +34,11 @@ export interface AttentionOptions {
   readonly scale?: number;
   /** The first key that each query sees, int32 [B, Tq]; 0 everywhere when not given. Never behind the query itself. */
   readonly starts?: Tensor;
-  /** The position of query 0 among the keys; `length` − Tq when not given: the queries are the last ones. */
-  readonly offset?: Offset;
+  /**
+   * The position of query 0 among the keys; `length` − Tq when not given: the queries are the last ones. Replays of a
+   * captured step ask a function again.
+   */
+  readonly offset?: number | (() => number);
   /** How many of the Tk keys are there, when k and v are caches with room at their end; Tk when not given. */
   readonly length?: number;
 }
@@ -95,11 +95,11 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
 
 /**
  * Writes rows [B, T, G, D] of keys or values into a persistent cache [B, Tmax, G, D], at positions offset to
- * offset + T − 1, in place. No gradient flows through a cache.
+ * offset + T − 1, in place. No gradient flows through a cache. Replays of a captured step ask a function again.
  * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor,
  *   the rows require a gradient, or a captured function gives a number as offset, which would not move on.
  */
-export function writeCache(cache: Tensor, rows: Tensor, offset: Offset): void {
+export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => number)): void {
   const [b, capacity = 0, g, d] = cache.shape;
   const [rowB, t = 0, rowG, rowD] = rows.shape;
   const alike = cache.rank === 4 && rows.rank === 4 && b === rowB && g === rowG && d === rowD;

@@ -157,7 +157,6 @@ for (const { name, engine } of all) {
       for (const [T, G, D] of [
         [40, 4, 12],
         [33, 3, 20],
-        [64, 2, 16],
         [49, 3, 13],
       ] as const) {
         const B = 19;
