@@ -34,8 +34,8 @@ export function attentionRow(u: Unit, y: Tensor, r: i32, room: usize): void {
     const whole = count & -16;
     if (whole > 0) gemv(1, whole, d, d, q, 0, 4, keys, B_COLS, ld, s, 0, false, products);
     if (whole < count) {
-      // Sixteen keys take a tenth of the time of fewer, which have to be packed: the last sixteen, some of them again, or
-      // with some that are not seen behind them, if there is room; what those give is written over.
+      // Fewer than sixteen would have to be packed: so the last sixteen, some of them again, or if there are no more, with
+      // some behind them that are not seen, as far as there is room. What those give is written over.
       const first = max(0, count - 16);
       const some = min(16, dim(source(y, 1), 1) - from);
       const at = (<usize>first) << 2;
