@@ -43,8 +43,6 @@ export {
   releaseMoment,
   sgd,
 } from "./optim";
-// the cache of keys and values
-export { writeCache } from "./cache";
 // model pieces: index checks and tables
 export { fillRopeTable } from "./ops/rope";
 export { firstOutside } from "./range";

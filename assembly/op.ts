@@ -42,6 +42,7 @@ export const enum Op {
   Rope = 37,
   Attention = 38,
   Dropout = 39,
+  WriteCache = 40,
   // products
   Matmul = 44,
   Linear = 45,

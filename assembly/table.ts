@@ -7,6 +7,7 @@
 //   nanoseconds         a rough cost of one run on one thread, which decides whether more threads pay
 //   storesGradients     does backward honour `Flag.Fresh`? If not, gradient buffers are zeroed beforehand
 
+import { writeCache } from "./cache";
 import { Job } from "./job";
 import { Op } from "./op";
 import { activationBackward, activationForward, activationNanoseconds } from "./ops/activation";
@@ -113,6 +114,9 @@ export function forward(t: Tensor, thread: i32, threads: i32): void {
       break;
     case Op.Attention:
       attentionForward(t, thread, threads);
+      break;
+    case Op.WriteCache:
+      writeCache(t, thread, threads);
       break;
     case Op.Dropout:
       dropoutForward(t, thread, threads);

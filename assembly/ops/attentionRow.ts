@@ -5,7 +5,7 @@ import { gemv } from "../gemm/gemv";
 import { B_COLS, B_ROWS } from "../gemm/policy";
 import { exp32, log32, Vec } from "../math";
 import { Simd } from "../simd";
-import { source, Tensor } from "../tensor";
+import { dim, source, Tensor } from "../tensor";
 import { KEYS, Unit } from "./attentionUnit";
 
 /** Bytes of room: scores [KEYS] | the GEMV's: 128 bytes and one panel of D or KEYS steps |. */
@@ -31,7 +31,17 @@ export function attentionRow(u: Unit, y: Tensor, r: i32, room: usize): void {
     const from = max(begin, block);
     const count = min(end, block + KEYS) - from;
     const keys = k + <usize>from * u.keyStep;
-    gemv(1, count, d, d, q, 0, 4, keys, B_COLS, ld, s, 0, false, products);
+    const whole = count & -16;
+    if (whole > 0) gemv(1, whole, d, d, q, 0, 4, keys, B_COLS, ld, s, 0, false, products);
+    if (whole < count) {
+      // Fewer than sixteen would have to be packed: so the last sixteen, some of them again, or if there are no more, with
+      // some behind them that are not seen, as far as there is room. What those give is written over.
+      const first = max(0, count - 16);
+      const some = min(16, dim(source(y, 1), 1) - from);
+      const at = (<usize>first) << 2;
+      // biome-ignore format: one operand after the other
+      gemv(1, some, d, d, q, 0, 4, keys + <usize>first * u.keyStep, B_COLS, ld, s + at, 0, false, products);
+    }
     scaleRow(s, count, u.scale);
     const last = s + ((<usize>((count + 3) & -4)) << 2);
     for (let at = s + ((<usize>count) << 2); at < last; at += 4) store<f32>(at, -Infinity);

@@ -47,7 +47,6 @@ export interface Exports {
   fillPanels(record: number, rows: number): void;
   unpack(record: number): void;
   copyDense(target: number, packed: number): void;
-  writeCache(cache: number, rows: number, offset: number): void;
   // memory
   allocate(bytes: number): number;
   release(address: number): void;

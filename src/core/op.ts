@@ -34,6 +34,7 @@ export const Op = {
   Rope: 37,
   Attention: 38,
   Dropout: 39,
+  WriteCache: 40,
   Matmul: 44,
   Linear: 45,
   LinearCrossEntropy: 46,

@@ -7,8 +7,8 @@ import type { Engine } from "./engine.ts";
 export interface Around {
   /** Before: writes what the program reads, a learning rate say. */
   readonly before: () => void;
-  /** After, also when the program did not run to its end. */
-  readonly after: () => void;
+  /** After; the program may have stopped before its end. */
+  readonly after: (complete: boolean) => void;
 }
 
 /** A step that is being captured. */
@@ -22,6 +22,8 @@ export interface Recording {
   check(check: () => void): void;
   /** Brackets replays with `around`; `owner` may do so once a step. */
   around(owner: object, around: Around): void;
+  /** The int32 at `address` moves on: each replay begins with writing what `value` gives then. */
+  moves(address: number, value: () => number): void;
   /** Is disposed of with the program. */
   owns(resource: { dispose(): void }): void;
 }

@@ -22,8 +22,8 @@ export interface Context {
   readonly positions: Tensor;
   /** First key that each query may see, int32 [B, T]; absent when that is 0 for all. */
   readonly starts?: Tensor;
-  /** Tokens in the cache before these. */
-  readonly offset: number;
+  /** How many tokens are in the cache before these. */
+  readonly offset: () => number;
   /** cos and sin of the rotary angles, [maxPositions, d/2, 2]. */
   readonly rotary: Tensor | null;
 }
@@ -99,7 +99,7 @@ export class SelfAttention extends Module {
     } else {
       writeCache(cache.keys, k, offset);
       writeCache(cache.values, v, offset);
-      mixed = attention(q, cache.keys, cache.values, { ...starts, offset, length: offset + t });
+      mixed = attention(q, cache.keys, cache.values, { ...starts, offset });
     }
     return this.#project(this.#fused ? "c_proj" : "o_proj", mixed.reshape([b, t, heads * headDim]));
   }

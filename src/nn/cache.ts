@@ -1,6 +1,7 @@
 // The key/value cache of decoding: what attention has seen so far, so that a new token costs one row.
 
-import { UsageError } from "../core/error.ts";
+import { ShapeError, UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
 import { allOrNothing } from "../tensor/apply.ts";
 import { zeros } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -43,4 +44,22 @@ export class KvCache {
       values.dispose();
     }
   }
+}
+
+/** Throws unless t tokens fit behind `before` others into `room` positions. */
+export function expectRoom(t: number, before: number, room: number): void {
+  if (before + t <= room) return;
+  throw new ShapeError(
+    `${before} + ${t} tokens do not fit into ${room} positions. Use shorter rows, or a window of the last tokens.`,
+  );
+}
+
+/** Takes in that t more tokens of each sequence are in the cache; replays of a captured step each add as many. */
+export function lengthen(cache: KvCache, t: number): void {
+  const before = (): void => expectRoom(t, cache.length, cache.capacity);
+  const after = (complete: boolean): void => {
+    if (complete) cache.length += t;
+  };
+  recording()?.around(cache, { before, after });
+  after(true);
 }

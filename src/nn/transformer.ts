@@ -15,7 +15,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
 import type { TokenBatch } from "./batch.ts";
 import { Block, makeNorm } from "./block.ts";
-import type { KvCache } from "./cache.ts";
+import { expectRoom, type KvCache, lengthen } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
 import { Embedding } from "./embedding.ts";
 import { type Initializer, normalInitializer } from "./init.ts";
@@ -149,8 +149,9 @@ export class Transformer extends Module {
 
   #hidden(ids: Tensor, options: ForwardOptions): Tensor {
     const [b, t] = this.#checkIds(ids, options);
-    const offset = options.cache?.length ?? 0;
-    const positions = options.positions ?? this.#countPositions(b, t, offset);
+    const { cache } = options;
+    const offset = (): number => cache?.length ?? 0;
+    const positions = options.positions ?? countPositions(b, t, offset, cache !== undefined);
     const rotary = this.#rotaryTable();
     if (rotary !== null) expectPositions(positions, rotary);
     const context: Context = {
@@ -166,9 +167,9 @@ export class Transformer extends Module {
     const around = this.gradientCheckpointing ? recompute : (fn: () => Tensor) => fn();
     this.#body.blocks.forEach((block, i) => {
       const input = h;
-      h = around(() => block.forward(input, context, options.cache?.layers[i] ?? null));
+      h = around(() => block.forward(input, context, cache?.layers[i] ?? null));
     });
-    if (options.cache !== undefined) options.cache.length += t;
+    if (cache !== undefined) lengthen(cache, t);
     return this.#body.norm.forward(h);
   }
 
@@ -222,13 +223,7 @@ export class Transformer extends Module {
       );
     }
     const { cache } = options;
-    const room = cache?.capacity ?? this.config.maxPositions;
-    const before = cache?.length ?? 0;
-    if (before + t > room) {
-      throw new ShapeError(
-        `${before} + ${t} tokens do not fit into ${room} positions. Use shorter rows, or a window of the last tokens.`,
-      );
-    }
+    expectRoom(t, cache?.length ?? 0, cache?.capacity ?? this.config.maxPositions);
     if (cache !== undefined && cache.batchSize !== b) {
       throw new ShapeError(
         `The cache is for ${cache.batchSize} sequences, but ids are [${b}, ${t}].`,
@@ -236,13 +231,18 @@ export class Transformer extends Module {
     }
     return [b, t];
   }
+}
 
-  #countPositions(b: number, t: number, offset: number): Tensor {
-    const count = (out: Float32Array | Int32Array): void => {
-      for (let i = 0; i < out.length; i++) out[i] = offset + (i % t);
-    };
-    return leaf([b, t], count, { dtype: "int32" });
-  }
+/** Positions offset, offset + 1, ... in each row, int32 [B, T]; do they move on from one replay to the next? */
+function countPositions(b: number, t: number, offset: () => number, move: boolean): Tensor {
+  const count = (out: Float32Array | Int32Array): void => {
+    for (let i = 0; i < out.length; i++) {
+      const position = (): number => offset() + (i % t);
+      out[i] = position();
+      if (move) recording()?.moves(out.byteOffset + 4 * i, position);
+    }
+  };
+  return leaf([b, t], count, { dtype: "int32" });
 }
 
 function checkConfig(config: ModelConfig): void {

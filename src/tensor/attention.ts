@@ -1,10 +1,32 @@
 // Causal attention, and the cache of keys and values that decoding writes.
 
 import { ShapeError, UsageError } from "../core/error.ts";
-import { Op } from "../core/op.ts";
+import { Field, Op } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
 import type { Tensor } from "./tensor.ts";
+
+/** The position now, once `expect` has had a look at it; `follow` tells a captured step whose position it is. */
+class Place {
+  readonly now: number;
+  readonly #again: (() => number) | null;
+
+  constructor(offset: number | (() => number), expect: (now: number) => void) {
+    const ask = (): number => {
+      const now = typeof offset === "number" ? offset : offset();
+      expect(now);
+      return now;
+    };
+    this.#again = typeof offset === "number" ? null : ask;
+    this.now = ask();
+  }
+
+  /** `y` is the op whose attribute 0 it is. */
+  follow(y: Tensor): Tensor {
+    if (this.#again !== null) recording()?.moves(y.address + Field.ints, this.#again);
+    return y;
+  }
+}
 
 /** Which keys a query sees, and the factor of the scores. */
 export interface AttentionOptions {
@@ -12,8 +34,11 @@ export interface AttentionOptions {
   readonly scale?: number;
   /** The first key that each query sees, int32 [B, Tq]; 0 everywhere when not given. Never behind the query itself. */
   readonly starts?: Tensor;
-  /** The position of query 0 among the keys; `length` − Tq when not given: the queries are the last ones. */
-  readonly offset?: number;
+  /**
+   * The position of query 0 among the keys; `length` − Tq when not given: the queries are the last ones. Replays of a
+   * captured step ask a function again.
+   */
+  readonly offset?: number | (() => number);
   /** How many of the Tk keys are there, when k and v are caches with room at their end; Tk when not given. */
   readonly length?: number;
 }
@@ -59,30 +84,33 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
   if (!Number.isInteger(length) || length < 0 || length > tk) {
     refuse(`length is ${length}, but k holds ${tk} keys`);
   }
-  if (!Number.isInteger(offset) || offset < 0 || offset + tq > length) {
-    refuse(`${tq} queries from position ${offset} on do not stand among ${length} keys`);
-  }
+  const place = new Place(offset, (now) => {
+    if (Number.isInteger(now) && now >= 0 && now + tq <= length) return;
+    refuse(`${tq} queries from position ${now} on do not stand among ${length} keys`);
+  });
   const sources = starts === undefined ? [q, k, v] : [q, k, v, starts];
-  return apply(Op.Attention, sources, q.shape, { ints: [offset], floats: [scale] });
+  const attributes = { ints: [place.now], floats: [scale] };
+  return place.follow(apply(Op.Attention, sources, q.shape, attributes));
 }
 
 /**
  * Writes rows [B, T, G, D] of keys or values into a persistent cache [B, Tmax, G, D], at positions offset to
- * offset + T − 1, in place. Nothing is recorded: no gradient flows through a cache.
- * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor or
- *   the rows require a gradient.
+ * offset + T − 1, in place. No gradient flows through a cache. Replays of a captured step ask a function again.
+ * @throws ShapeError naming both shapes when the rows do not fit, UsageError when the cache is no plain persistent tensor,
+ *   the rows require a gradient, or a captured function gives a number as offset, which would not move on.
  */
-export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
+export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => number)): void {
   const [b, capacity = 0, g, d] = cache.shape;
   const [rowB, t = 0, rowG, rowD] = rows.shape;
   const alike = cache.rank === 4 && rows.rank === 4 && b === rowB && g === rowG && d === rowD;
   const typed = cache.dtype === "float32" && rows.dtype === "float32";
-  if (!alike || !typed || !Number.isInteger(offset) || offset < 0 || offset + t > capacity) {
+  const place = new Place(offset, (now) => {
+    if (alike && typed && Number.isInteger(now) && now >= 0 && now + t <= capacity) return;
     throw new ShapeError(
-      `writeCache cannot write rows ${rows.dtype} [${rows.shape}] at position ${offset} of a cache ` +
+      `writeCache cannot write rows ${rows.dtype} [${rows.shape}] at position ${now} of a cache ` +
         `${cache.dtype} [${cache.shape}]. Expected float32 rows [B, T, G, D] and cache [B, Tmax, G, D] with offset + T at most Tmax.`,
     );
-  }
+  });
   if (cache.engine !== rows.engine) {
     throw new UsageError("The cache and the rows belong to two engines; an op works within one.");
   }
@@ -96,8 +124,12 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number): void {
       "No gradient flows through a cache, but the rows written into it require one. Wrap the call in noGrad(() => { ... }).",
     );
   }
-  if (recording() !== null) {
-    throw new UsageError("A captured function cannot write into a cache; its place moves on.");
+  if (recording() !== null && typeof offset === "number") {
+    throw new UsageError(
+      "A captured function cannot write into a cache at a fixed place. Give the offset as a function: replays ask it again.",
+    );
   }
-  cache.engine.wasm.writeCache(cache.address, rows.address, offset);
+  const written = apply(Op.WriteCache, [rows, cache], [], { ints: [place.now], dtype: "int32" });
+  place.follow(written);
+  if (written.persistent) written.dispose();
 }

@@ -87,6 +87,7 @@ class Program<R> implements Recording {
   readonly #probes: { readonly probe: () => unknown; readonly answer: unknown }[] = [];
   readonly #checks: (() => void)[] = [];
   readonly #around = new Map<object, Around>();
+  readonly #moving: { readonly address: number; readonly value: () => number }[] = [];
   readonly #owned: { dispose(): void }[] = [];
 
   constructor(engine: Engine, fn: (...args: readonly unknown[]) => R, args: readonly unknown[]) {
@@ -184,9 +185,15 @@ class Program<R> implements Recording {
 
   around(owner: object, around: Around): void {
     if (this.#around.has(owner)) {
-      throw new UsageError("A captured function stepped an optimizer twice; once is allowed.");
+      throw new UsageError(
+        "A captured function stepped an optimizer twice, or ran a model twice on one cache; once is allowed.",
+      );
     }
     this.#around.set(owner, around);
+  }
+
+  moves(address: number, value: () => number): void {
+    this.#moving.push({ address, value });
   }
 
   owns(resource: { dispose(): void }): void {
@@ -215,8 +222,9 @@ class Program<R> implements Recording {
       memory.set(at(args, path) as Values, (i32[(address + Field.data) >>> 2] ?? 0) >>> 2);
     }
     for (const { before } of this.#around.values()) before();
+    for (const { address, value } of this.#moving) engine.i32[address >>> 2] = value();
     const end = engine.wasm.runProgram(this.#address);
-    for (const { after } of this.#around.values()) after();
+    for (const { after } of this.#around.values()) after(end === 1);
     if (end === 0) engine.outOfMemory("a captured step");
     if (end === 2) {
       for (const check of this.#checks) check();

@@ -2,12 +2,16 @@
 // prompts of one length, a token of each.
 
 import { UsageError } from "../core/error.ts";
+import { Field } from "../core/op.ts";
 import { Generator } from "../core/random.ts";
+import { recording } from "../core/recording.ts";
 import { KvCache } from "../nn/cache.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { checkSampling, type SampleOptions, sample } from "./sample.ts";
 
 /** How much is generated, from which draws, and where it ends. */
@@ -20,17 +24,61 @@ export interface GenerateOptions extends SampleOptions {
   readonly stopTokens?: readonly number[];
 }
 
-/** Logits [B, V] after the last of `ids` [B][T], which follow what the cache holds. */
-function nextLogits(model: Transformer, ids: readonly number[][], cache: KvCache): Float32Array {
-  const length = ids[0]?.length ?? 0;
-  return scope(() =>
-    noGrad(() => {
-      const input = tensor(Int32Array.from(ids.flat()), { shape: [ids.length, length] });
-      const hidden = model.hidden(input, { cache });
-      const last = slice(hidden, 1, length - 1, length);
-      return model.head.forward(last).toArray() as Float32Array;
-    }),
-  );
+/** Logits [B, 1, V] after the last of `ids` [B, T], which follow what the cache holds. */
+function lastLogits(model: Transformer, ids: Int32Array, cache: KvCache): Tensor {
+  const { batchSize } = cache;
+  const length = ids.length / batchSize;
+  return noGrad(() => {
+    const input = tensor(ids, { shape: [batchSize, length] });
+    const hidden = model.hidden(input, { cache });
+    return model.head.forward(length > 1 ? slice(hidden, 1, length - 1, length) : hidden);
+  });
+}
+
+/** `lastLogits` as numbers. A pass of one token each is captured, and further ones replay it. */
+class Stepper {
+  readonly #model: Transformer;
+  readonly #cache: KvCache;
+  readonly #step: Captured<[Int32Array], Tensor>;
+  #captures = true;
+  #logits = new Float32Array(0);
+
+  constructor(model: Transformer, cache: KvCache) {
+    this.#model = model;
+    this.#cache = cache;
+    this.#step = capture((ids) => lastLogits(model, ids, cache));
+  }
+
+  /** Logits [B, V], until the next call. */
+  logits(ids: Int32Array): Float32Array {
+    const { engine } = this.#model;
+    const isShort = ids.length === this.#cache.batchSize;
+    if (isShort && this.#captures && engine.scopes.length === 0 && recording() === null) {
+      const { length } = this.#cache;
+      try {
+        return this.#read(this.#step(ids));
+      } catch {
+        // A layer that was put in from outside may do what cannot be captured. Any other error will come again.
+        this.#captures = false;
+        this.#step.dispose();
+        this.#cache.length = length;
+      }
+    }
+    return scope(() => this.#read(lastLogits(this.#model, ids, this.#cache)));
+  }
+
+  /** `toArray` into one array again and again: making one takes longer than filling it. */
+  #read({ engine, address, size }: Tensor): Float32Array {
+    if (this.#logits.length !== size) this.#logits = new Float32Array(size);
+    const at = ((engine.i32[(address + Field.data) >>> 2] ?? 0) >>> 0) / 4;
+    this.#logits.set(engine.f32.subarray(at, at + size));
+    return this.#logits;
+  }
+
+  dispose(): void {
+    this.#step.dispose();
+    this.#cache.dispose();
+  }
 }
 
 function expectTokens(prompt: ArrayLike<number>, vocabSize: number): void {
@@ -74,6 +122,7 @@ function* decode(
   let pending = length > capacity ? half : length;
   const room = Math.min(capacity, pending + maxNewTokens);
   const cache = engine.run(() => new KvCache(model.config, rows.length, room));
+  const stepper = new Stepper(model, cache);
   model.eval();
   try {
     for (let made = 0; made < maxNewTokens; made++) {
@@ -81,8 +130,11 @@ function* decode(
         cache.length = 0;
         pending = Math.min(half, room);
       }
-      const ids = rows.map(({ text }) => text.slice(-pending));
-      const logits = engine.run(() => nextLogits(model, ids, cache));
+      const ids = new Int32Array(rows.length * pending);
+      rows.forEach(({ text }, i) => {
+        for (let t = 0; t < pending; t++) ids[i * pending + t] = text[text.length - pending + t]!;
+      });
+      const logits = engine.run(() => stepper.logits(ids));
       const vocabulary = logits.length / rows.length;
       const step = rows.map((row, i) => {
         const own = logits.subarray(i * vocabulary, (i + 1) * vocabulary);
@@ -97,7 +149,7 @@ function* decode(
       yield step;
     }
   } finally {
-    cache.dispose();
+    stepper.dispose();
     model.train(training);
   }
 }

@@ -54,7 +54,7 @@ const refusals: readonly (readonly [string, (x: Float32Array, w: Tensor) => unkn
         cache.dispose();
       }
     },
-    /cannot write into a cache/,
+    /cannot write into a cache at a fixed place/,
   ],
 ];
 for (const [what, fn, message] of refusals) {

@@ -151,6 +151,28 @@ for (const { name, engine } of all) {
     );
   });
 
+  test(`a token of each of many sequences, whose keys are fetched ahead, has the bits that it has alone (${name})`, () => {
+    engine.run(() => {
+      // 283 to 304 KB of keys and values, up to the last place of the caches, and lengths about a multiple of sixteen.
+      for (const [T, G, D] of [
+        [40, 4, 12],
+        [33, 3, 20],
+        [49, 3, 13],
+      ] as const) {
+        const B = 19;
+        const { k, v } = draw({ B, T, G, group: 1, D }, T);
+        const { q } = draw({ B, T: 1, G, group: 1, D }, T + 3);
+        const tokenOf = (q: Arr, k: Arr, v: Arr): ArrayLike<number> =>
+          scope(() => noGrad(() => attention(tensorOf(q), tensorOf(k), tensorOf(v)).toArray()));
+        const together = Float32Array.from(tokenOf(q, k, v));
+        for (let b = 0; b < B; b++) {
+          const alone = tokenOf(sequence(q, b), sequence(k, b), sequence(v, b));
+          expectSame(together.subarray(b * G * D, (b + 1) * G * D), alone, { what: `row ${b}` });
+        }
+      }
+    });
+  });
+
   test(`documents packed into one row give what each gives alone, gradients too (${name})`, () => {
     fc.assert(
       fc.property(sizes, fc.nat(128), seed, (sizes, cut, seed) => {
