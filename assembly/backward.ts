@@ -148,8 +148,8 @@ export function backward(at: usize): bool {
     if (!takesPart(t)) continue;
     if (done) {
       settleSources(t);
-      if (t.size > 0) run(t, Job.Backward);
-      if (t.kept != 0) addRow(t.kept, t.grad, t.size);
+      if (t.size > 0) done = run(t, Job.Backward);
+      if (t.kept != 0 && done) addRow(t.kept, t.grad, t.size);
     }
     for (let i = 0; i < t.sources; i++) {
       const root = tensor(source(t, i).root);

@@ -3,6 +3,7 @@
 // taken to read everything, and to write gradients elsewhere.
 
 import { Op } from "./op";
+import { ownerOf } from "./segment";
 import { requiresGrad, source, Tensor } from "./tensor";
 
 /** Does the backward pass of `t` read the values of its source `i`? */
@@ -67,8 +68,9 @@ export function backwardReadsResult(t: Tensor): bool {
  */
 export function backwardReplaces(t: Tensor, i: i32): bool {
   if (i != 0) return false;
-  // The gradient of a tensor that is several sources is cleared first.
-  for (let j = 1; j < t.sources; j++) if (source(t, j).root == source(t, 0).root) return false;
+  // A tensor may be several sources. Its gradient is cleared first then, and a detached one is read as it was.
+  for (let j = 1; j < t.sources; j++)
+    if (ownerOf(source(t, j)) == ownerOf(source(t, 0))) return false;
   switch (t.op) {
     case Op.Log:
     case Op.Relu:

@@ -110,17 +110,18 @@ function pretend(loss: usize, grad: usize): void {
   }
 }
 
-/** What this pass does not come to has memory of its own: another one may. */
+/** What this pass does not come to has memory of its own, as has all that a segment reads to make it again: another one may. */
 function markParts(): void {
   for (let r = state().tail; r != state().settled; r = tensor(r).previous) {
     const t = tensor(r);
-    if (!isPlanned(t) || !requiresGrad(t)) continue;
+    if (!isPlanned(t)) continue;
     if (takesPart(t)) {
       t.flags |= Flag.Planned;
       continue;
     }
+    if (requiresGrad(t)) buffer(t, SAVED).bytes = 0;
+    else if (!(t.flags & Flag.Dropped) || buffer(t, VALUES).bytes != 0) continue;
     buffer(t, VALUES).bytes = 0;
-    buffer(t, SAVED).bytes = 0;
     for (let i = 0; i < t.sources; i++) {
       const owner = ownerOf(source(t, i));
       if (owner.place != 0) buffer(owner, VALUES).bytes = 0;

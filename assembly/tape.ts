@@ -37,11 +37,15 @@ function threadsAt(nanoseconds: f64): i32 {
 /** Runs a record's op on as many threads as it is worth. False when there is no memory for it. */
 export function run(t: Tensor, job: Job): bool {
   const nanoseconds = table.nanoseconds(t, job);
-  const threads = threadsAt(nanoseconds);
+  let threads = threadsAt(nanoseconds);
   let saved: usize = 0;
   // Without a backward pass to come, what forward would save is scratch.
   if (job == Job.Forward && !requiresGrad(t)) saved = (table.savedBytes(t) + 63) & ~63;
-  if (!reserveScratch(bounded(<u64>saved + table.scratchBytes(t, job, threads)))) return false;
+  while (!reserveScratch(bounded(<u64>saved + table.scratchBytes(t, job, threads)))) {
+    // Backward has reserved what fewer threads need: some may have come since.
+    if (threads == 1) return false;
+    threads = 1;
+  }
   const s = state();
   if (saved != 0) {
     t.saved = s.scratch;

@@ -98,7 +98,8 @@ function takeAhead(y: Tensor, dx: usize, thread: i32, threads: i32): void {
   const counted = countedRows(y.saved);
   const k = Head.k(y);
   if (dx != 0) moveRows(true, Parts.savedX(y), dx, k, y.saved, 0, counted, thread, threads);
-  for (let i = 3; i < y.sources; i++) {
+  if (y.i2 == 0) return;
+  for (let i = 3; i < 5; i++) {
     const to = gradient(source(y, i));
     if (to == 0) continue;
     barrier(thread, threads);

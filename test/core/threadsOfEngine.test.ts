@@ -4,10 +4,13 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/core/engine.ts";
+import { MemoryError } from "../../src/core/error.ts";
 import { defaultThreads } from "../../src/core/features.ts";
 import { WORTH_WORKERS } from "../../src/core/threads.ts";
 import { capture } from "../../src/tensor/capture.ts";
 import { tensor } from "../../src/tensor/create.ts";
+import { linear } from "../../src/tensor/linear.ts";
+import { normal } from "../../src/tensor/random.ts";
 import { scope } from "../../src/tensor/scope.ts";
 
 /** Generous, because a busy machine may take long to start a worker. */
@@ -186,6 +189,53 @@ test("a step captured on one thread has the same bits when threads join it", asy
   });
   assert.is(engine.threads, defaultThreads());
   engine.shutdown();
+});
+
+test("threads that come during a backward pass for which memory is short leave out nothing", async () => {
+  const K = 512;
+  /** The gradients with `pages` of memory at most, null when they do not suffice; the second thread joins after the first op. */
+  const gradients = async (pages: number): Promise<readonly Float32Array[] | null> => {
+    const engine = await Engine.create({
+      deterministic: true,
+      maximumMemory: pages * 65536,
+      threads: 2,
+    });
+    /** Threads that jobs may use now, and that may come (assembly/parallel.ts). */
+    const setPool = (available: number, expected: number): void => {
+      engine.i32[4096 / 4] = available;
+      engine.i32[4096 / 4 + 3] = expected;
+    };
+    try {
+      return engine.run(() => {
+        setPool(1, 1);
+        const weights = [0, 1].map((seed) =>
+          normal([K, K], { std: 0.05, seed, persistent: true, requiresGrad: true }),
+        );
+        scope(() => {
+          let x = normal([64, K], { seed: 9 });
+          for (const w of weights) x = linear(x, w).tanh();
+          const loss = x.sum();
+          setPool(1, 2);
+          loss.backward();
+        });
+        assert.is(engine.threads, 2);
+        return weights.map((w) => w.grad!.slice());
+      });
+    } catch (error) {
+      if (error instanceof MemoryError) return null;
+      throw error;
+    } finally {
+      engine.shutdown();
+    }
+  };
+  const expected = await gradients(1024);
+  // From too little memory for the pass on one thread to enough for two.
+  const found = [];
+  for (let pages = 90; pages < 132; pages += 3) found.push(await gradients(pages));
+  assert.ok(found.includes(null));
+  const complete = found.filter((one) => one !== null);
+  assert.ok(complete.length > 3);
+  for (const one of complete) assert.equal(one, expected);
 });
 
 test.run();

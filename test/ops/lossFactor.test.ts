@@ -140,4 +140,22 @@ test.after(() => {
   for (const { engine } of all) engine.shutdown();
 });
 
+test("a factor that is told to train only after the loss was taken gets no gradient", () => {
+  one.run(() => {
+    const x = zeros([8, 16], { requiresGrad: true, persistent: true });
+    const w = tensor(Float32Array.from(fill([10, 16], 1)), { shape: [10, 16], persistent: true });
+    const targets = tensor([1, 2, 3, 4, 5, 6, 7, 8], { dtype: "int32", persistent: true });
+    const factor = tensor(2, { shape: [], persistent: true });
+    // What the next scope finds in its memory.
+    scope(() => tensor(new Float32Array(4096).fill(7)).neg());
+    scope(() => {
+      const loss = linearCrossEntropy(x.neg(), w, targets, { factor });
+      factor.requiresGrad = true;
+      loss.backward();
+    });
+    assert.equal(factor.grad ?? new Float32Array(1), new Float32Array(1));
+    for (const tensor of [x, w, targets, factor]) tensor.dispose();
+  });
+});
+
 test.run();
