@@ -7,7 +7,7 @@ import { expectFloat } from "./check.ts";
 import { mul } from "./elementwise.ts";
 import { expectIndices } from "./indices.ts";
 import { composed } from "./scope.ts";
-import type { Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
 
 /** Which rows count in a cross-entropy, and how they are put together. */
 export interface CrossEntropyOptions {
@@ -38,6 +38,11 @@ export function lossAttributes(
   }
   if (reduction !== "mean" && reduction !== "sum") {
     throw new UsageError(`reduction is "${reduction}"; it must be "mean" or "sum".`);
+  }
+  if (factor !== undefined && !(factor instanceof Tensor)) {
+    throw new UsageError(
+      `${op} got ${String(factor)} as factor; it must be a tensor of shape [], as tensor(0.5) makes one.`,
+    );
   }
   if (factor !== undefined && (factor.rank !== 0 || factor.dtype !== "float32")) {
     throw new ShapeError(

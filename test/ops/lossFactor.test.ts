@@ -4,7 +4,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Engine } from "../../src/core/engine.ts";
-import { ShapeError } from "../../src/core/error.ts";
+import { ShapeError, UsageError } from "../../src/core/error.ts";
 import { array } from "../../src/reference/array.ts";
 import { tensor, zeros } from "../../src/tensor/create.ts";
 import { crossEntropy } from "../../src/tensor/crossEntropy.ts";
@@ -130,6 +130,12 @@ test("a factor that is not one number is refused with its shape", () => {
       assert.throws(
         () => scope(() => void loss()),
         (e: Error) => e instanceof ShapeError && /factor of float32 \[2\]/.test(e.message),
+      );
+    }
+    for (const wrong of [0.5, null] as unknown[] as Tensor[]) {
+      assert.throws(
+        () => scope(() => void crossEntropy(linear(x, w), ids, { factor: wrong })),
+        (e: Error) => e instanceof UsageError && e.message.includes(`got ${wrong} as factor`),
       );
     }
     for (const t of [x, w, factor, ids]) t.dispose();
