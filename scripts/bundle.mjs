@@ -3,9 +3,8 @@
 //   dist/src/index.js, dist/src/cli/main.js --> dist/lib/api/index.js, dist/lib/cli/main.js, dist/lib/chunk/*.js
 // Each file lies as deep below the root as its sources, whose relative paths to the package's data therefore hold.
 // What the two share is one chunk, for each file of an import takes a millisecond, but the errors, so that a bundle which
-// needs no more holds no more. Names of functions, classes and whatever
-// stands beside them are kept, so that a stack trace can be read; the names inside of functions are shortened, for a
-// runtime reads all of it before the first line runs.
+// needs no more holds no more. Names of functions, classes and whatever stands beside them are kept, so that a stack trace
+// can be read; the names inside of functions are shortened, for a runtime reads all of it before the first line runs.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSync, transformSync } from "esbuild";

@@ -1,6 +1,7 @@
 // The micro-tiles of C's edges: one to three rows by eight columns, and four rows by four columns for a narrow C.
 // Sums and operands as in tile.ts; a 4x4 tile also leaves its result to be brought into place by `spill`.
 import { Simd } from "../simd";
+import { Sums } from "./sums";
 
 /** C [3, 8] = or += A · B over k ≥ 1 steps. */
 // biome-ignore format: one operand a line
@@ -34,22 +35,9 @@ export function tile3x8(
     a += aStep;
     b += bStep;
   } while (b < end);
-  const row1 = c + ldc;
-  const row2 = row1 + ldc;
-  if (accumulate) {
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-    c10 = f32x4.add(v128.load(row1), c10);
-    c11 = f32x4.add(v128.load(row1, 16), c11);
-    c20 = f32x4.add(v128.load(row2), c20);
-    c21 = f32x4.add(v128.load(row2, 16), c21);
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(row1, c10);
-  v128.store(row1, c11, 16);
-  v128.store(row2, c20);
-  v128.store(row2, c21, 16);
+  Sums.put(c, accumulate, c00, c01);
+  Sums.put(c + ldc, accumulate, c10, c11);
+  Sums.put(c + 2 * ldc, accumulate, c20, c21);
 }
 
 /** C [2, 8] = or += A · B over k ≥ 1 steps. */
@@ -79,17 +67,8 @@ export function tile2x8(
     a += aStep;
     b += bStep;
   } while (b < end);
-  const row1 = c + ldc;
-  if (accumulate) {
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-    c10 = f32x4.add(v128.load(row1), c10);
-    c11 = f32x4.add(v128.load(row1, 16), c11);
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(row1, c10);
-  v128.store(row1, c11, 16);
+  Sums.put(c, accumulate, c00, c01);
+  Sums.put(c + ldc, accumulate, c10, c11);
 }
 
 /** C [1, 8] = or += A · B over k ≥ 1 steps. */
@@ -114,12 +93,7 @@ export function tile1x8(
     a += aStep;
     b += bStep;
   } while (b < end);
-  if (accumulate) {
-    c00 = f32x4.add(v128.load(c), c00);
-    c01 = f32x4.add(v128.load(c, 16), c01);
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
+  Sums.put(c, accumulate, c00, c01);
 }
 
 /** C [4, 4] = A · B over k ≥ 1 steps, from the first four lanes of the B panel. */

@@ -10,40 +10,7 @@
 import { Simd } from "../simd";
 import { tile1x8, tile2x8, tile3x8, tile4x4 } from "./edge";
 import { MR, NR, SPLAT, TILE_FORM } from "./policy";
-
-export class Sums {
-  /** C [4, 8] = or += the sums, two vectors a row. */
-  // biome-ignore format: one operand a line
-  // @ts-expect-error: decorator
-  @inline
-  static put4x8(
-    c: usize, ldc: usize,
-    accumulate: bool,
-    c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128,
-  ): void {
-    const row1 = c + ldc;
-    const row2 = row1 + ldc;
-    const row3 = row2 + ldc;
-    if (accumulate) {
-      c00 = f32x4.add(v128.load(c), c00);
-      c01 = f32x4.add(v128.load(c, 16), c01);
-      c10 = f32x4.add(v128.load(row1), c10);
-      c11 = f32x4.add(v128.load(row1, 16), c11);
-      c20 = f32x4.add(v128.load(row2), c20);
-      c21 = f32x4.add(v128.load(row2, 16), c21);
-      c30 = f32x4.add(v128.load(row3), c30);
-      c31 = f32x4.add(v128.load(row3, 16), c31);
-    }
-    v128.store(c, c00);
-    v128.store(c, c01, 16);
-    v128.store(row1, c10);
-    v128.store(row1, c11, 16);
-    v128.store(row2, c20);
-    v128.store(row2, c21, 16);
-    v128.store(row3, c30);
-    v128.store(row3, c31, 16);
-  }
-}
+import { Sums } from "./sums";
 
 /** C [4, 8] = or += A · B over k ≥ 1 steps. */
 // biome-ignore format: one operand a line
@@ -82,7 +49,10 @@ function tile4x8Shuffle(
     a += aStep;
     b += bStep;
   } while (b < end);
-  Sums.put4x8(c, ldc, accumulate, c00, c01, c10, c11, c20, c21, c30, c31);
+  Sums.put(c, accumulate, c00, c01);
+  Sums.put(c + ldc, accumulate, c10, c11);
+  Sums.put(c + 2 * ldc, accumulate, c20, c21);
+  Sums.put(c + 3 * ldc, accumulate, c30, c31);
 }
 
 /** The same with a splatting load for each row of A. */
@@ -121,7 +91,10 @@ function tile4x8Splat(
     a += aStep;
     b += bStep;
   } while (b < end);
-  Sums.put4x8(c, ldc, accumulate, c00, c01, c10, c11, c20, c21, c30, c31);
+  Sums.put(c, accumulate, c00, c01);
+  Sums.put(c + ldc, accumulate, c10, c11);
+  Sums.put(c + 2 * ldc, accumulate, c20, c21);
+  Sums.put(c + 3 * ldc, accumulate, c30, c31);
 }
 
 /** C [mr, nr] = or += sums [mr][8]: brings a tile that overhangs C's edge into place. */

@@ -8,7 +8,8 @@
 import { gemv3x8 } from "./gemv-tile";
 import { Simd } from "../simd";
 import { MR, NR } from "./policy";
-import { spill, Sums } from "./tile";
+import { Sums } from "./sums";
+import { spill } from "./tile";
 
 /** C [mr, nr] = or += A · B over k ≥ 1 steps; nr is 24 or at most 8, and `sums` is room for one tile (128 bytes). */
 // biome-ignore format: one operand a line
@@ -165,5 +166,8 @@ function tile4x8(
     a3 += aStep;
     b += bStep;
   } while (b < end);
-  Sums.put4x8(c, ldc, accumulate, c00, c01, c10, c11, c20, c21, c30, c31);
+  Sums.put(c, accumulate, c00, c01);
+  Sums.put(c + ldc, accumulate, c10, c11);
+  Sums.put(c + 2 * ldc, accumulate, c20, c21);
+  Sums.put(c + 3 * ldc, accumulate, c30, c31);
 }
