@@ -8,9 +8,9 @@ export type {} from "./core/globals.ts";
 export {
   current as currentEngine,
   Engine,
-  type EngineOptions,
   init,
 } from "./core/engine.ts";
+export type { EngineOptions } from "./core/engineOptions.ts";
 export {
   FormatError,
   LowrankError,

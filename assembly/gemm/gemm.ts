@@ -19,6 +19,7 @@ import {
   MR,
   NC,
   NR,
+  PAIRED,
   SPLAT,
   Split,
   TILE_FORM,
@@ -144,17 +145,23 @@ export function gemmLowRank(
     return;
   }
   const form = load<i32>(TILE_FORM);
-  const wide = form == WIDE;
+  const widest = widestTile(form);
   const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
-  if (tall && k > 0 && bias == 0 && r == 0 && (wide || lda <= 1024)) {
+  if (tall && k > 0 && bias == 0 && r == 0 && (widest > NR || lda <= 1024)) {
     const whole = m & -NR;
-    narrow(wide, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
+    narrow(widest, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
     a += (<usize>whole) << 2;
     c += <usize>whole * cStep;
     m -= whole;
     if (m == 0) return;
   }
   blocked(form, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
+}
+
+/** Columns of the widest tile of a form. */
+function widestTile(form: i32): i32 {
+  if (form == WIDE) return 3 * NR;
+  return ASC_FEATURE_RELAXED_SIMD && form == PAIRED ? 2 * NR : NR;
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */
@@ -185,11 +192,11 @@ function blocked(
   // Tiles that splat can read A as it lies, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32 columns 4 %.
   // The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the wide one has as
   // many either way, gains 2 to 3 % at 128 columns and nothing to speak of from 256 on.
-  const wide = form == WIDE;
+  const widest = widestTile(form);
+  const wide = widest > NR;
   const byRows = aLayout == A_ROWS;
   const readsA = wide ? n <= 256 && (byRows || lda <= 512) : form == SPLAT && byRows && n <= 32;
   const spread = wide || readsA;
-  const widest = wide ? 3 * NR : NR;
   const aNext = (<usize>lda) << 2;
   const aRow: usize = readsA && byRows ? aNext : 4;
   const aStep: usize = readsA ? (byRows ? 4 : aNext) : 16;

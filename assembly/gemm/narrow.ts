@@ -14,7 +14,7 @@ import { wideTile } from "./wide";
  */
 // biome-ignore format: one operand a line
 export function narrow(
-  wide: bool,
+  widest: i32,
   m: i32, n: i32, k: i32, kBlock: i32,
   a: usize, lda: i32,
   b: usize, ldb: i32,
@@ -30,7 +30,7 @@ export function narrow(
     const from = a + <usize>k0 * aStep;
     let i = 0;
     while (i < m) {
-      const columns = wide && m - i >= 3 * NR ? 3 * NR : NR;
+      const columns = m - i >= widest ? widest : NR;
       const row = (<usize>columns) << 2;
       const ai = from + ((<usize>i) << 2);
       const ci = c + <usize>i * ldc;

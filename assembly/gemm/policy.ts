@@ -14,7 +14,7 @@ export const MR: i32 = 4;
 /** Columns of a micro-tile of C, and width of a packed B panel [k][8]. */
 export const NR: i32 = 8;
 /**
- * Address of the word that says which tiles the products use: one of the three below. It is the last word before the
+ * Address of the word that says which tiles the products use: one of those below. It is the last word before the
  * constants; the main thread writes it once, before the first product.
  */
 export const TILE_FORM: usize = CONSTANTS - 4;
@@ -24,6 +24,8 @@ export const SPLAT: i32 = 0;
 export const SHUFFLE: i32 = 1;
 /** 2x24 tiles, and SHUFFLE's where C is not that wide. */
 export const WIDE: i32 = 2;
+/** 4x16 tiles, for hosts that make one of 256 bits of two neighbouring vectors; SHUFFLE's where C is not that wide. */
+export const PAIRED: i32 = 3;
 export const MC: i32 = 128;
 export const NC: i32 = 512;
 

@@ -9,7 +9,7 @@
 // The accumulators start from zero, sum over k in order, and are added to C once, at the end.
 import { Simd } from "../simd";
 import { tile1x8, tile2x8, tile3x8, tile4x4 } from "./edge";
-import { MR, NR, SPLAT, TILE_FORM } from "./policy";
+import { MR, NR, PAIRED, SPLAT, TILE_FORM } from "./policy";
 import { Sums } from "./sums";
 
 /** C [4, 8] = or += A · B over k ≥ 1 steps. */
@@ -121,6 +121,12 @@ export function setTileForm(form: i32): void {
   store<i32>(TILE_FORM, form);
 }
 
+/** Shuffles cannot be paired (policy.ts). */
+function splats(): bool {
+  const form = load<i32>(TILE_FORM);
+  return form == SPLAT || form == PAIRED;
+}
+
 /** C [mr, nr] = or += A · B for any mr ≤ 4 and nr ≤ 8; `sums` is room for one tile (128 bytes). */
 // biome-ignore format: one operand a line
 export function tile(
@@ -135,7 +141,7 @@ export function tile(
     if (mr == MR && nr <= 4) tile4x4(k, a, aStep, b, bStep, sums, 32);
     else tile(mr, NR, k, a, aStep, b, bStep, sums, 32, false, 0);
     spill(mr, nr, sums, c, ldc, accumulate);
-  } else if (mr == 4 && load<i32>(TILE_FORM) == SPLAT) {
+  } else if (mr == 4 && splats()) {
     tile4x8Splat(k, a, aStep, b, bStep, c, ldc, accumulate);
   } else if (mr == 4) tile4x8Shuffle(k, a, aStep, b, bStep, c, ldc, accumulate);
   else if (mr == 3) tile3x8(k, a, aStep, b, bStep, c, ldc, accumulate);

@@ -7,6 +7,7 @@
 // unrolled: with all six first V8 spills as well (67 %).
 import { gemv3x8 } from "./gemv-tile";
 import { Simd } from "../simd";
+import { tile4x16 } from "./paired";
 import { MR, NR } from "./policy";
 import { Sums } from "./sums";
 import { spill } from "./tile";
@@ -21,7 +22,11 @@ export function wideTile(
   accumulate: bool,
   sums: usize,
 ): void {
-  if (nr > NR && mr != 3) {
+  if (ASC_FEATURE_RELAXED_SIMD && nr == 2 * NR && mr == MR) {
+    tile4x16(k, a, aRow, aStep, b, panel, bStep, c, ldc, accumulate);
+    return;
+  }
+  if (nr == 3 * NR && mr != 3) {
     // A single row goes twice, into the same place: all of C is read before any of it is written.
     const pair: usize = mr > 1 ? 1 : 0;
     tile2x24(k, a, pair * aRow, aStep, b, panel, bStep, c, pair * ldc, accumulate);

@@ -4,7 +4,7 @@
 
 import { INTEGERS } from "../constants";
 import { Transpose } from "../gemm/pack";
-import { tile } from "../gemm/tile";
+import { tilesAcross } from "../gemm/across";
 import { Vec } from "../math";
 import { bounded, lines } from "../size";
 import { dim, Tensor } from "../tensor";
@@ -114,13 +114,34 @@ export function blockOfKeys(room: Room, rows: i32, block: i32): void {
     if (from >= to) continue;
     const q = room.qPanels + <usize>i * columns;
     const g = room.gPanels + <usize>i * columns;
-    for (let key = from; key < to; key += 8) {
-      const k = <usize>key * columns;
-      const s = (<usize>(i * KEYS + key - block)) << 2;
-      tile(4, 8, u.width, q, 16, room.kColumns + k, 32, room.p + s, KEYS << 2, false, 0);
-      if (differs)
-        tile(4, 8, u.width, g, 16, room.vColumns + k, 32, room.ds + s, KEYS << 2, false, 0);
-    }
+    const k = <usize>from * columns;
+    const s = (<usize>(i * KEYS + from - block)) << 2;
+    const panel = columns << 3;
+    tilesAcross(
+      to - from,
+      u.width,
+      q,
+      16,
+      room.kColumns + k,
+      panel,
+      32,
+      room.p + s,
+      KEYS << 2,
+      false,
+    );
+    if (differs)
+      tilesAcross(
+        to - from,
+        u.width,
+        g,
+        16,
+        room.vColumns + k,
+        panel,
+        32,
+        room.ds + s,
+        KEYS << 2,
+        false,
+      );
     probabilities(room, i, block, from, (to + 7) & -8);
   }
   if (room.dv != 0) keyProducts(room, rows, block, seen, room.p, room.g, room.dvRows);
@@ -131,12 +152,9 @@ export function blockOfKeys(room: Room, rows: i32, block: i32): void {
     const to = load<i32>(room.tos + <usize>i);
     if (from >= to) continue;
     const a = room.dsPanels + ((<usize>(i * KEYS + ((from - block) << 2))) << 2);
-    let b = room.kPanels + ((<usize>from) << 5);
+    const b = room.kPanels + ((<usize>from) << 5);
     const c = room.dqRows + <usize>i * step;
-    for (let d: usize = 0; d < step; d += 32) {
-      tile(4, 8, to - from, a, 16, b, 32, c + d, step, true, 0);
-      b += (<usize>room.keys) << 5;
-    }
+    tilesAcross(u.padded, to - from, a, 16, b, (<usize>room.keys) << 5, 32, c, step, true);
   }
 }
 
@@ -157,9 +175,7 @@ function keyProducts(
     const a = left + ((<usize>(first * KEYS + key - block)) << 2);
     const b = right + <usize>first * step;
     const c = out + <usize>key * step;
-    for (let d: usize = 0; d < step; d += 32) {
-      tile(4, 8, last - first, a, KEYS << 2, b + d, step, c + d, step, true, 0);
-    }
+    tilesAcross(room.unit.padded, last - first, a, KEYS << 2, b, 32, step, c, step, true);
   }
 }
 

@@ -3,6 +3,7 @@
 // exponentials are the A operand of P·V as they stand, a half panel of four rows at a time.
 
 import { INFINITE } from "../constants";
+import { tilesAcross } from "../gemm/across";
 import { packA, packB } from "../gemm/pack";
 import { A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
 import { tile } from "../gemm/tile";
@@ -146,11 +147,8 @@ function halfPanel(
     scaleRows(output, step, shrink);
   } else v128.store(sums, f32x4.add(v128.load(sums), sum));
   const p = scores + ((<usize>(begin - block)) << 5);
-  let v = room.v + ((<usize>begin) << 5);
-  for (let d: usize = 0; d < step; d += 32) {
-    tile(4, 8, end - begin, p, 32, v, 32, output + d, step, true, 0);
-    v += (<usize>room.keys) << 5;
-  }
+  const v = room.v + ((<usize>begin) << 5);
+  tilesAcross(u.padded, end - begin, p, 32, v, (<usize>room.keys) << 5, 32, output, step, true);
 }
 
 /** Multiplies the scores of four rows by scale; the largest of them and m, NaN left aside. */

@@ -50,6 +50,7 @@ interface EvalValues {
   readonly blockSize: number | undefined;
   readonly threads: number | undefined;
   readonly deterministic: boolean;
+  readonly wideVectors: boolean;
   readonly json: boolean;
 }
 

@@ -31,6 +31,7 @@ interface GenerateValues {
   readonly seed: number;
   readonly threads: number | undefined;
   readonly deterministic: boolean;
+  readonly wideVectors: boolean;
   readonly json: boolean;
 }
 

@@ -27,6 +27,7 @@ interface MergeValues {
   readonly dtype: WeightType;
   readonly threads: number | undefined;
   readonly deterministic: boolean;
+  readonly wideVectors: boolean;
   readonly json: boolean;
 }
 

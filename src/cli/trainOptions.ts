@@ -52,6 +52,7 @@ export interface TrainValues extends RunValues {
   readonly maxNewTokens: number;
   readonly gradientCheckpointing: boolean;
   readonly threads: number | undefined;
+  readonly wideVectors: boolean;
   readonly json: boolean;
 }
 
@@ -117,6 +118,7 @@ export const trainOptions: OptionsFor<TrainValues> = {
   ),
   maxNewTokens: count(SAMPLE.maxNewTokens, {}, "tokens of a sample; 0 for none"),
   threads: engineOptions.threads,
+  wideVectors: engineOptions.wideVectors,
   json: jsonOption,
 };
 

@@ -6,29 +6,14 @@
 //   engine.run(fn)  makes this engine the current one while fn runs
 
 import { type ChosenModule, chooseModule } from "./compile.ts";
+import type { EngineOptions } from "./engineOptions.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { tileForm } from "./features.ts";
 import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { checkThreads, makePool, type ThreadPool, WORTH_WORKERS } from "./threads.ts";
-
-/** How `init` sets the engine up. */
-export interface EngineOptions {
-  /** The baseline build: the same bits on every machine, in every runtime. Default false. */
-  readonly deterministic?: boolean;
-  /**
-   * Threads to compute with, the main one included; `init` waits until all are there. Default: the number of cores, at
-   * most 8; in Node, Bun and Deno they are then started once there has been work for them, and join as they come.
-   */
-  readonly threads?: number;
-  /** The compiled `lowrank/core.wasm`, for hosts that forbid compiling from bytes. */
-  readonly module?: WebAssembly.Module;
-  /** The most memory the engine may use, in bytes; at most 4 GiB, which is the default. */
-  readonly maximumMemory?: number;
-  /** The worker's script, for pages whose content policy forbids `data:` workers. */
-  readonly workerUrl?: string | URL;
-}
+import { widenVectors } from "./wideVectors.ts";
 
 type Run = (at: number, more: number) => number;
 
@@ -116,6 +101,8 @@ export class Engine {
       );
     }
     checkThreads(options.threads);
+    const wide = options.wideVectors ?? false;
+    if (wide) widenVectors();
     const chosen = chooseModule({
       deterministic: options.deterministic ?? false,
       ...(options.module === undefined ? {} : { module: options.module }),
@@ -128,7 +115,7 @@ export class Engine {
     const instance = new WebAssembly.Instance(chosen.module, { env: { memory } });
     const wasm = instance.exports as unknown as Exports;
     wasm.setup();
-    wasm.setTileForm(tileForm(chosen.build));
+    wasm.setTileForm(tileForm(chosen.build, wide));
     const { module, shared } = chosen;
     const wanted = { module, memory, wasm, count: options.threads, workerUrl: options.workerUrl };
     const pool = shared ? await makePool(wanted) : null;

@@ -1,0 +1,22 @@
+/** How `init` sets the engine up. */
+export interface EngineOptions {
+  /** The baseline build: the same bits on every machine, in every runtime. Default false. */
+  readonly deterministic?: boolean;
+  /**
+   * Threads to compute with, the main one included; `init` waits until all are there. Default: the number of cores, at
+   * most 8; in Node, Bun and Deno they are then started once there has been work for them, and join as they come.
+   */
+  readonly threads?: number;
+  /** The compiled `lowrank/core.wasm`, for hosts that forbid compiling from bytes. */
+  readonly module?: WebAssembly.Module;
+  /** The most memory the engine may use, in bytes; at most 4 GiB, which is the default. */
+  readonly maximumMemory?: number;
+  /**
+   * Experimental, for Node 24 or newer on x86-64 with AVX2: V8 makes one vector operation of 256 bits of two neighbouring ones
+   * of 128, by its flag `--experimental-wasm-revectorize`. Less time, the same bits. The flag is set for the whole process, other
+   * WebAssembly included. Default false.
+   */
+  readonly wideVectors?: boolean;
+  /** The worker's script, for pages whose content policy forbids `data:` workers. */
+  readonly workerUrl?: string | URL;
+}
