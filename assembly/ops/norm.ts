@@ -158,7 +158,7 @@ export function normForward(y: Tensor, thread: i32, threads: i32): void {
       mean = rowSum(x, n) / <f32>n;
       store<f32>(y.saved + ((<usize>(rows + i)) << 2), mean);
     }
-    const r: f32 = 1 / sqrt<f32>(Sums.squares(x, n, mean) / <f32>n + y.f0);
+    const r: f32 = 1 / Simd.sqrt(Sums.squares(x, n, mean) / <f32>n + y.f0);
     store<f32>(y.saved + ((<usize>i) << 2), r);
     rowOutput(y.data + at, x, gain, bias, n, mean, r);
   }
