@@ -22,10 +22,10 @@ import { runWorkerd, runWorkerdInHalves } from "../test/runtimes/workerd.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const workspace = mkdtempSync(join(tmpdir(), "lowrank-package-"));
 
-function command(binary, args = []) {
+function command(binary, args = [], options = {}) {
   return async () => {
     const limits = { cwd: workspace, seconds: 300 };
-    const ended = await runToEnd(binary, [...args, "main.mjs"], limits);
+    const ended = await runToEnd(binary, [...args, "main.mjs", JSON.stringify(options)], limits);
     const line = ended.stdout.trim().split("\n").at(-1) ?? "";
     if (ended.status === 0 && line.startsWith("{")) return JSON.parse(line);
     return { error: `ended with ${ended.status}. ${ended.stdout}${ended.stderr}` };
@@ -43,10 +43,30 @@ const chromium = (headers) => async () => {
   return path === null ? null : () => runChromium(path, workspace, headers);
 };
 
-// threads: what the case gets when it asks for two. error: part of the message that it must end with instead.
+const node24 = (options) => fromNpm("node@24", "node", (path) => command(path, [], options));
+
+// threads: what the case gets when it asks for two. error: part of the message that it must end with instead. The relaxed
+// build has a hash of its own, the same for all its cases.
 const cases = [
   { name: `node ${process.versions.node}`, get: async () => command(process.execPath), threads: 2 },
-  { name: "node 24", get: fromNpm("node@24", "node", (path) => command(path)), threads: 2 },
+  { name: "node 24", get: node24(), threads: 2 },
+  ...(process.arch === "x64"
+    ? [
+        { name: "node 24, wideVectors", get: node24({ wideVectors: true }), threads: 2 },
+        {
+          name: "node 24, relaxed build",
+          get: node24({ deterministic: false }),
+          threads: 2,
+          relaxed: true,
+        },
+        {
+          name: "node 24, relaxed build, wideVectors",
+          get: node24({ deterministic: false, wideVectors: true }),
+          threads: 2,
+          relaxed: true,
+        },
+      ]
+    : []),
   {
     name: "deno",
     get: fromNpm("deno", "deno", (path) => command(path, ["run", "-A"])),
@@ -140,7 +160,8 @@ function complaint(wanted, result, hash) {
   if (one.threads !== 1 || two.threads !== wanted.threads) {
     return `expected 1 and ${wanted.threads} threads, got ${one.threads} and ${two.threads}`;
   }
-  for (const { sha256, threads, memory } of result.runs) {
+  for (const { sha256, threads, memory, build } of result.runs) {
+    if (build !== (wanted.relaxed ? "relaxed" : "baseline")) return `ran the ${build} build`;
     if (memory > program.memoryLimit) return `took ${memory} bytes of linear memory`;
     if (sha256 !== hash) return `expected the hash ${hash}, got ${sha256} with ${threads} threads`;
   }
@@ -152,7 +173,7 @@ let failed = 0;
 try {
   await prepareWorkspace();
   const parts = process.argv.slice(2);
-  let hash = program.pinned;
+  let relaxedHash = null;
   for (const wanted of cases) {
     if (parts.length > 0 && !parts.some((part) => wanted.name.includes(part))) continue;
     const run = await wanted.get();
@@ -162,8 +183,8 @@ try {
     }
     const result = await run();
     console.log(JSON.stringify({ case: wanted.name, ...result, stack: undefined }));
-    hash ??= result.runs?.[0].sha256 ?? null;
-    const wrong = complaint(wanted, result, hash);
+    if (wanted.relaxed) relaxedHash ??= result.runs?.[0].sha256 ?? null;
+    const wrong = complaint(wanted, result, wanted.relaxed ? relaxedHash : program.pinned);
     if (wrong === null) passed++;
     else {
       failed++;

@@ -12,9 +12,10 @@ function dropGarbage(): void {
   (globalThis as { gc?: () => void }).gc?.();
 }
 
-await serve(async ({ kind, size, method, threads, build, check, replayed }): Promise<Built> => {
-  const engine = await Engine.create({ deterministic: build === "baseline", threads });
-  const version = `${engine.build} build`;
+await serve(async ({ kind, size, method, build, check, replayed, ...spec }): Promise<Built> => {
+  const { threads, wideVectors = false } = spec;
+  const engine = await Engine.create({ deterministic: build === "baseline", threads, wideVectors });
+  const version = `${engine.build} build${wideVectors ? ", wideVectors" : ""}`;
   if (kind === "op") {
     const { eager, replayed: again } = chainsIn(engine);
     return { version, run: replayed ? again : eager };

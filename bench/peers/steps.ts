@@ -1,6 +1,6 @@
 // Training steps beside other systems: with LoRA beside PyTorch, thread for thread, with the memory that both take and
 // the least time that the arithmetic of a step takes vectors of 128 bits; and full ones beside the JavaScript peers that
-// can train, of which the fastest counts.
+// can train, of which the fastest counts. Both also with lowrank's vectors of 256 bits, an experiment of V8's.
 
 import { commonSizes } from "../../test/golden/common-model.ts";
 import { ROOF_WORK } from "../build.ts";
@@ -9,7 +9,7 @@ import type { Case, Entry } from "../entry.ts";
 import { counted, mapped } from "../figure.ts";
 import { loraStepOperations, type SizeName } from "../training.ts";
 import type { Spec } from "./system.ts";
-import { bests, has, lowrank, overOf, peer, roof, takeTurns, torch } from "./turns.ts";
+import { bests, has, lowrank, lowrankWide, overOf, peer, roof, takeTurns, torch } from "./turns.ts";
 
 const SIZES = ["S", "M", "L"] as const;
 const ROUNDS = 30;
@@ -21,19 +21,20 @@ const LONGEST = { S: 30, M: 40, L: 50 } as const;
 
 function loraCase(size: SizeName, threads: number): Case {
   const id = `peer-lora-${size}-${threads}`;
+  const wideId = `peer-lora-wide-${size}-${threads}`;
   const leastId = `peer-least-${size}-${threads}`;
   const memoryId = `peer-memory-${size}`;
   const withMemory = size === "L" && threads === 1;
   return {
     name: id,
-    ids: [id, leastId, ...(withMemory ? [memoryId] : [])],
+    ids: [id, wideId, leastId, ...(withMemory ? [memoryId] : [])],
     run: async (missing) => {
       const spec: Spec = { kind: "step", size, method: "lora", threads, check: 5 };
       const calls = CALLS[size];
       // Two threads need two cores, before the turns and after them.
       const before = threads > 1 ? await coresNow() : null;
       const turns = await takeTurns(
-        [lowrank(spec, calls), torch(spec, calls), roof(ROOF_CALLS)],
+        [lowrank(spec, calls), lowrankWide(spec, calls), torch(spec, calls), roof(ROOF_CALLS)],
         { rounds: ROUNDS, seconds: LONGEST[size] },
         missing,
       );
@@ -41,19 +42,18 @@ function loraCase(size: SizeName, threads: number): Case {
       const imported = turns.ready.get("torch")?.importMB;
       const each = threads > 1 ? `${threads} threads each` : "one thread each";
       const entries: Entry[] = [];
-      if (has(turns, "lowrank", "torch")) {
-        const gain = before === null ? null : Math.min(before, await coresNow());
-        entries.push({
-          id,
-          what: `LoRA step of ${size} over PyTorch's, ${each}`,
-          unit: "ratio",
-          figure: overOf(turns, "lowrank", "torch"),
-          measured: bests(turns),
-          ...(gain === null
-            ? {}
-            : { roof: { speed: gain, unit: "times" }, disturbed: gain < FEWEST_CORES }),
-        });
-      }
+      const gain = before === null ? null : Math.min(before, await coresNow());
+      const cores =
+        gain === null
+          ? {}
+          : ({ roof: { speed: gain, unit: "times" }, disturbed: gain < FEWEST_CORES } as const);
+      const overTorch = (name: string, as: string, what: string): void => {
+        if (!has(turns, name, "torch")) return;
+        const figure = overOf(turns, name, "torch");
+        entries.push({ id: as, what, unit: "ratio", figure, measured: bests(turns), ...cores });
+      };
+      overTorch("lowrank", id, `LoRA step of ${size} over PyTorch's, ${each}`);
+      overTorch("lowrankWide", wideId, `LoRA step of ${size} over PyTorch's, wideVectors, ${each}`);
       if (has(turns, "roof", "torch")) {
         // All of a step's operations as fast as registers alone go, on so many threads, and nothing besides.
         const turnsOfRoof = loraStepOperations(commonSizes[size]) / ROOF_WORK / threads;
@@ -85,31 +85,40 @@ function fullCase(size: SizeName): Case {
   // tfjs takes two to three times as long as jax-js on S and M: L, of many seconds a step, is left to the faster one.
   const peers = size === "L" ? ["jax"] : ["jax", "tfjs"];
   const id = `peer-full-${size}`;
+  const wideId = `peer-full-wide-${size}`;
   return {
     name: id,
-    ids: [id],
+    ids: [id, wideId],
     run: async (missing) => {
       const spec: Spec = { kind: "step", size, method: "full", threads: 1, check: 5 };
       const calls = size === "S" ? 2 : 1;
       const check = size === "L" ? 2 : 5;
       const turns = await takeTurns(
-        [lowrank(spec, calls), ...peers.map((name) => peer(name, { ...spec, check }, calls))],
+        [
+          lowrank(spec, calls),
+          lowrankWide(spec, calls),
+          ...peers.map((name) => peer(name, { ...spec, check }, calls)),
+        ],
         { rounds: ROUNDS, seconds: 45 },
         missing,
       );
       const shortest = (name: string): number => Math.min(...(turns.times.get(name) ?? []));
       const there = peers.filter((name) => has(turns, name));
-      if (!has(turns, "lowrank") || there.length === 0) return [];
+      if (there.length === 0) return [];
       const fastest = there.reduce((a, b) => (shortest(b) < shortest(a) ? b : a));
-      return [
-        {
-          id,
-          what: `full step of ${size} over the fastest JavaScript peer's (${fastest})`,
-          unit: "ratio",
-          figure: overOf(turns, "lowrank", fastest),
-          measured: bests(turns),
-        },
+      const contests = [
+        { name: "lowrank", as: id, how: fastest },
+        { name: "lowrankWide", as: wideId, how: `${fastest}; wideVectors` },
       ];
+      return contests
+        .filter(({ name }) => has(turns, name))
+        .map(({ name, as, how }) => ({
+          id: as,
+          what: `full step of ${size} over the fastest JavaScript peer's (${how})`,
+          unit: "ratio",
+          figure: overOf(turns, name, fastest),
+          measured: bests(turns),
+        }));
     },
   };
 }

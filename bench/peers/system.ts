@@ -14,6 +14,8 @@ export interface Spec {
   readonly method?: "full" | "lora";
   readonly threads: number;
   readonly build?: "baseline" | "relaxed";
+  /** lowrank's option of that name. */
+  readonly wideVectors?: boolean;
   /** Steps whose losses are reported first, or tokens that are decoded first. */
   readonly check: number;
   /** The chain of small ops as a captured step. */

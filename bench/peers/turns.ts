@@ -26,6 +26,13 @@ export function lowrank(spec: Spec, calls: number): Contestant {
   return { name: "lowrank", command: () => lowrankCommand(), spec, calls };
 }
 
+/** lowrank with vectors of 256 bits. */
+export function lowrankWide(spec: Spec, calls: number): Contestant {
+  const name = "lowrankWide";
+  const wide = { ...spec, wideVectors: true };
+  return { name, command: () => lowrankCommand(name), spec: wide, calls };
+}
+
 /** The arithmetic roof of one thread as a contestant. */
 export function roof(calls: number): Contestant {
   const spec: Spec = { kind: "roof", threads: 1, check: 0 };

@@ -174,7 +174,7 @@ test("every form of the tiles gives the same bits of the adapted product", () =>
       const { a, b, bias, t, bt, start } = pieces(shape);
       const product = { a, b, bias, branch: { t, bt }, start, threads: 2 };
       const expected = run(build, product);
-      for (const form of [1, 2]) {
+      for (const form of [1, 2, 3]) {
         build.kernels.setTileForm(form);
         const other = run(build, product);
         build.kernels.setTileForm(0);

@@ -185,7 +185,7 @@ test("every form of the tiles gives the same bits", () => {
   for (const build of builds) {
     const check = (product: Product, what: string): void => {
       const expected = run(build, product);
-      for (const form of [1, 2]) {
+      for (const form of [1, 2, 3]) {
         build.kernels.setTileForm(form);
         const other = run(build, product);
         build.kernels.setTileForm(0);

@@ -43,9 +43,9 @@ async function hashOf(lowrank, adapter) {
   return sha256(lowrank.adapterFiles(adapter).get("adapter_model.safetensors"));
 }
 
-/** The whole run. */
-export async function run(lowrank, { threads, module, files: contents }) {
-  const engine = await lowrank.init({ deterministic: true, threads, module });
+/** The whole run, of the deterministic build unless the options of init() say otherwise. */
+export async function run(lowrank, { threads, module, options, files: contents }) {
+  const engine = await lowrank.init({ deterministic: true, threads, module, ...options });
   const { adapter, trainer } = await prepare(lowrank, contents);
   while (!trainer.done) trainer.trainStep();
   const result = {

@@ -22,12 +22,12 @@ export async function half(lowrank, { state, module }) {
 }
 
 /** `{ runs: [{ threads, build, sha256 }, ...] }`, or `{ error, stack }` when the program threw. */
-export async function report(lowrank, { threads, module }) {
+export async function report(lowrank, { threads, module, options }) {
   try {
     const files = packageFiles();
     const runs = [];
     for (const count of threads) {
-      runs.push(await run(lowrank, { threads: count, files, ...(module && { module }) }));
+      runs.push(await run(lowrank, { threads: count, files, options, ...(module && { module }) }));
     }
     return { runs };
   } catch (error) {
