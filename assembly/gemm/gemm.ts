@@ -191,11 +191,12 @@ function blocked(
   const inPlace = bLayout == B_ROWS && m <= 8 && n % NR == 0;
   // Tiles that splat can read A as it lies, which saves x·Aᵀ for rank 8 a fifth of its time (128x8x768) and 32 columns 4 %.
   // The 4x8 tile then has four pointers to move instead of one, and from 64 columns on packing is as fast; the wide one has as
-  // many either way, gains 2 to 3 % at 128 columns and nothing to speak of from 256 on.
+  // many either way, gains 2 to 3 % at 128 columns and nothing to speak of from 256 on, the paired one 1 to 2 % beyond that.
   const widest = widestTile(form);
   const wide = widest > NR;
   const byRows = aLayout == A_ROWS;
-  const readsA = wide ? n <= 256 && (byRows || lda <= 512) : form == SPLAT && byRows && n <= 32;
+  const few = n <= 256 || form == PAIRED;
+  const readsA = wide ? few && (byRows || lda <= 512) : form == SPLAT && byRows && n <= 32;
   const spread = wide || readsA;
   const aNext = (<usize>lda) << 2;
   const aRow: usize = readsA && byRows ? aNext : 4;

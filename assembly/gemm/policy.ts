@@ -24,7 +24,7 @@ export const SPLAT: i32 = 0;
 export const SHUFFLE: i32 = 1;
 /** 2x24 tiles, and SHUFFLE's where C is not that wide. */
 export const WIDE: i32 = 2;
-/** 4x16 tiles, for hosts that make one of 256 bits of two neighbouring vectors; SHUFFLE's where C is not that wide. */
+/** 4x16 tiles in the relaxed build, for hosts that make one of 256 bits of two neighbouring vectors; else SPLAT's. */
 export const PAIRED: i32 = 3;
 export const MC: i32 = 128;
 export const NC: i32 = 512;

@@ -12,7 +12,7 @@ import { MR, NR } from "./policy";
 import { Sums } from "./sums";
 import { spill } from "./tile";
 
-/** C [mr, nr] = or += A · B over k ≥ 1 steps; nr is 24 or at most 8, and `sums` is room for one tile (128 bytes). */
+/** C [mr, nr] = or += A · B over k ≥ 1 steps; nr is 24, 16 or at most 8, and `sums` is room for one tile (128 bytes). */
 // biome-ignore format: one operand a line
 export function wideTile(
   mr: i32, nr: i32, k: i32,

@@ -11,6 +11,7 @@ import { startCase } from "./start.ts";
 import { stepCases } from "./steps.ts";
 import { streamsCase } from "./streams.ts";
 import { threadsCase } from "./threads.ts";
+import { wideCase } from "./wide.ts";
 
 export const localCases: readonly Case[] = [
   ...gemmCases,
@@ -19,6 +20,7 @@ export const localCases: readonly Case[] = [
   opCase,
   prepackCase,
   ...stepCases,
+  wideCase,
   ...decodeCases,
   startCase,
   memoryCase,

@@ -50,6 +50,13 @@ export async function lowrankCommand(name = "lowrank"): Promise<Command> {
   return { name, program, arguments: [...flags, "--expose-gc", workerPath("lowrank")] };
 }
 
+/** lowrank in the Node that runs this, by this name. */
+export function lowrankHere(name: string): Command {
+  const flags = relaxedFlags(process.versions.node);
+  const worker = [...flags, "--expose-gc", workerPath("lowrank")];
+  return { name, program: process.execPath, arguments: worker };
+}
+
 /** The arithmetic roof as a system. */
 export async function roofCommand(): Promise<Command> {
   const [program = "", ...flags] = await nodeCommand();
