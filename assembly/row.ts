@@ -4,6 +4,7 @@
 // last n mod 4 elements one by one: the pattern depends on n alone, never on where the row lies or who computes it.
 
 import { INFINITE, SIGN } from "./constants";
+import { expAll } from "./exp";
 import { exp32, Vec } from "./math";
 import { Simd } from "./simd";
 
@@ -110,6 +111,26 @@ export function rowDot(x: usize, y: usize, n: i32): f32 {
   return sum;
 }
 
+/** Bytes of a piece that stays in the first cache from one loop over it to the next. */
+const PIECE: usize = 4096;
+
+/** out = e^(x − shift) for n floats, a multiple of 16. `out` may be `x`. */
+function expShifted(out: usize, x: usize, n: i32, shift: f32): void {
+  const m = f32x4.splat(shift);
+  const end = out + ((<usize>n) << 2);
+  while (out < end) {
+    const begin = out;
+    const stop = min(out + PIECE, end);
+    for (; out < stop; out += 32, x += 32) {
+      const d0 = f32x4.sub(v128.load(x), m);
+      const d1 = f32x4.sub(v128.load(x, 16), m);
+      v128.store(out, d0);
+      v128.store(out, d1, 16);
+    }
+    expAll(begin, begin, stop);
+  }
+}
+
 class Exponentials {
   // @ts-ignore: decorator
   @inline
@@ -120,18 +141,13 @@ class Exponentials {
     let s1 = s0;
     let s2 = s0;
     let s3 = s0;
+    if (keep) expShifted(out, x, n & -16, shift);
     while (x + 64 <= end) {
-      const e0 = Vec.exp(f32x4.sub(v128.load(x), m));
-      const e1 = Vec.exp(f32x4.sub(v128.load(x, 16), m));
-      const e2 = Vec.exp(f32x4.sub(v128.load(x, 32), m));
-      const e3 = Vec.exp(f32x4.sub(v128.load(x, 48), m));
-      if (keep) {
-        v128.store(out, e0);
-        v128.store(out, e1, 16);
-        v128.store(out, e2, 32);
-        v128.store(out, e3, 48);
-        out += 64;
-      }
+      const e0 = keep ? v128.load(out) : Vec.exp(f32x4.sub(v128.load(x), m));
+      const e1 = keep ? v128.load(out, 16) : Vec.exp(f32x4.sub(v128.load(x, 16), m));
+      const e2 = keep ? v128.load(out, 32) : Vec.exp(f32x4.sub(v128.load(x, 32), m));
+      const e3 = keep ? v128.load(out, 48) : Vec.exp(f32x4.sub(v128.load(x, 48), m));
+      if (keep) out += 64;
       s0 = f32x4.add(s0, e0);
       s1 = f32x4.add(s1, e1);
       s2 = f32x4.add(s2, e2);
@@ -189,23 +205,12 @@ export function rowExpScaled(
   const m = f32x4.splat(shift);
   const f = f32x4.splat(factor);
   const end = x + ((<usize>n) << 2);
-  while (x + 64 <= end) {
-    let e0 = Exponentials.at(v128.load(x), m, f);
-    let e1 = Exponentials.at(v128.load(x, 16), m, f);
-    let e2 = Exponentials.at(v128.load(x, 32), m, f);
-    let e3 = Exponentials.at(v128.load(x, 48), m, f);
-    if (add) {
-      e0 = f32x4.add(v128.load(out), e0);
-      e1 = f32x4.add(v128.load(out, 16), e1);
-      e2 = f32x4.add(v128.load(out, 32), e2);
-      e3 = f32x4.add(v128.load(out, 48), e3);
-    }
-    v128.store(out, e0);
-    v128.store(out, e1, 16);
-    v128.store(out, e2, 32);
-    v128.store(out, e3, 48);
-    x += 64;
-    out += 64;
+  if (!add) {
+    const whole = n & -16;
+    expShifted(out, x, whole, shift);
+    rowScale(out, whole, factor);
+    x += (<usize>whole) << 2;
+    out += (<usize>whole) << 2;
   }
   while (x + 16 <= end) {
     const e = Exponentials.at(v128.load(x), m, f);

@@ -8,7 +8,8 @@
 
 import { Job } from "../job";
 import { Op } from "../op";
-import { Vec } from "../math";
+import { ONE } from "../constants";
+import { expAll } from "../exp";
 import { addWork } from "../parallel";
 import { accumulates, Flag, gradient, Share, source, Tensor } from "../tensor";
 import { Formula } from "./formula";
@@ -18,18 +19,6 @@ class Loop {
   @inline
   static forward(op: Op, y: usize, x: usize, end: usize): void {
     for (; y < end; y += 16, x += 16) v128.store(y, Formula.at(op, v128.load(x)));
-  }
-
-  // Two vectors side by side, which share the loads of the constants: for what models spend time on.
-  // @ts-ignore: decorator
-  @inline
-  static forwardPairs(op: Op, y: usize, x: usize, end: usize): void {
-    for (; y < end; y += 32, x += 32) {
-      const y0 = Formula.at(op, v128.load(x));
-      const y1 = Formula.at(op, v128.load(x, 16));
-      v128.store(y, y0);
-      v128.store(y, y1, 16);
-    }
   }
 
   // y = f(x), and f'(x) in the place of x.
@@ -57,33 +46,65 @@ class Loop {
   }
 }
 
+/** Bytes of a piece that stays in the first cache from one loop over it to the next. */
+const PIECE: usize = 4096;
+
+/**
+ * c(x) = σ(u), or x·c(x) as in silu (u = x) and the tanh form of gelu, in pieces: −u, its exponential, and the rest, the first
+ * two in the place of the result. `slopes` leaves the derivative in the place of x.
+ */
+class Gate {
+  // @ts-ignore: decorator
+  @inline
+  static forward(op: Op, slopes: bool, y: usize, x: usize, end: usize): void {
+    while (y < end) {
+      const stop = min(y + PIECE, end);
+      Gate.exponents(op, y, x, stop);
+      expAll(y, y, stop);
+      const bytes = stop - y;
+      Gate.outputs(op, slopes, y, x, stop);
+      y += bytes;
+      x += bytes;
+    }
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static exponents(op: Op, y: usize, x: usize, end: usize): void {
+    for (; y < end; y += 32, x += 32) {
+      const u0 = Formula.gateExponent(op, v128.load(x));
+      const u1 = Formula.gateExponent(op, v128.load(x, 16));
+      v128.store(y, u0);
+      v128.store(y, u1, 16);
+    }
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static outputs(op: Op, slopes: bool, y: usize, x: usize, end: usize): void {
+    const one = v128.load32_splat(ONE);
+    for (; y < end; y += 32, x += 32) {
+      const x0 = v128.load(x);
+      const x1 = v128.load(x, 16);
+      const c0 = f32x4.div(one, f32x4.add(one, v128.load(y)));
+      const c1 = f32x4.div(one, f32x4.add(one, v128.load(y, 16)));
+      if (slopes) {
+        const slope0 = Formula.slope(op, x0, f32x4.mul(x0, x0), c0);
+        const slope1 = Formula.slope(op, x1, f32x4.mul(x1, x1), c1);
+        v128.store(x, slope0);
+        v128.store(x, slope1, 16);
+      }
+      v128.store(y, op == Op.Sigmoid ? c0 : f32x4.mul(x0, c0));
+      v128.store(y, op == Op.Sigmoid ? c1 : f32x4.mul(x1, c1), 16);
+    }
+  }
+}
+
 // One function an op and direction, so that its code is written out for it alone: where the loops of several ops meet in
 // one function, the optimizer makes them one loop again, which asks for the op at every vector.
 
 function negForward(y: usize, x: usize, end: usize): void {
   Loop.forward(Op.Neg, y, x, end);
-}
-
-// Four vectors side by side in each of exp's stages (math.ts).
-function expForward(y: usize, x: usize, end: usize): void {
-  for (; y < end; y += 64, x += 64) {
-    const c0 = Vec.expRange(v128.load(x));
-    const c1 = Vec.expRange(v128.load(x, 16));
-    const c2 = Vec.expRange(v128.load(x, 32));
-    const c3 = Vec.expRange(v128.load(x, 48));
-    const n0 = Vec.expPower(c0);
-    const n1 = Vec.expPower(c1);
-    const n2 = Vec.expPower(c2);
-    const n3 = Vec.expPower(c3);
-    const r0 = Vec.expRest(c0, n0);
-    const r1 = Vec.expRest(c1, n1);
-    const r2 = Vec.expRest(c2, n2);
-    const r3 = Vec.expRest(c3, n3);
-    v128.store(y, Vec.expOf(n0, r0));
-    v128.store(y, Vec.expOf(n1, r1), 16);
-    v128.store(y, Vec.expOf(n2, r2), 32);
-    v128.store(y, Vec.expOf(n3, r3), 48);
-  }
 }
 
 function logForward(y: usize, x: usize, end: usize): void {
@@ -99,7 +120,7 @@ function tanhForward(y: usize, x: usize, end: usize): void {
 }
 
 function sigmoidForward(y: usize, x: usize, end: usize): void {
-  Loop.forward(Op.Sigmoid, y, x, end);
+  Gate.forward(Op.Sigmoid, false, y, x, end);
 }
 
 function reluForward(y: usize, x: usize, end: usize): void {
@@ -107,7 +128,7 @@ function reluForward(y: usize, x: usize, end: usize): void {
 }
 
 function geluTanhForward(y: usize, x: usize, end: usize): void {
-  Loop.forwardPairs(Op.GeluTanh, y, x, end);
+  Gate.forward(Op.GeluTanh, false, y, x, end);
 }
 
 function geluForward(y: usize, x: usize, end: usize): void {
@@ -115,7 +136,7 @@ function geluForward(y: usize, x: usize, end: usize): void {
 }
 
 function siluForward(y: usize, x: usize, end: usize): void {
-  Loop.forwardPairs(Op.Silu, y, x, end);
+  Gate.forward(Op.Silu, false, y, x, end);
 }
 
 function negBackward(adds: bool, dx: usize, g: usize, x: usize, y: usize, end: usize): void {
@@ -159,7 +180,7 @@ function siluBackward(adds: bool, dx: usize, g: usize, x: usize, y: usize, end: 
 }
 
 function geluTanhSlopes(y: usize, x: usize, end: usize): void {
-  Loop.forwardSlopes(Op.GeluTanh, y, x, end);
+  Gate.forward(Op.GeluTanh, true, y, x, end);
 }
 
 function geluSlopes(y: usize, x: usize, end: usize): void {
@@ -167,7 +188,7 @@ function geluSlopes(y: usize, x: usize, end: usize): void {
 }
 
 function siluSlopes(y: usize, x: usize, end: usize): void {
-  Loop.forwardSlopes(Op.Silu, y, x, end);
+  Gate.forward(Op.Silu, true, y, x, end);
 }
 
 /** dx = g·slope. */
@@ -215,7 +236,7 @@ export function activationForward(t: Tensor, thread: i32, threads: i32): void {
       negForward(y, x, end);
       break;
     case Op.Exp:
-      expForward(y, x, end);
+      expAll(y, x, end);
       break;
     case Op.Log:
       logForward(y, x, end);

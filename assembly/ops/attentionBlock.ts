@@ -5,7 +5,7 @@
 import { INTEGERS } from "../constants";
 import { Transpose } from "../gemm/pack";
 import { tilesAcross } from "../gemm/across";
-import { Vec } from "../math";
+import { expAll } from "../exp";
 import { bounded, lines } from "../size";
 import { dim, Tensor } from "../tensor";
 import { Four, KEYS, UNIT, Unit } from "./attentionUnit";
@@ -186,7 +186,7 @@ function misses(room: Room, row: i32, key: i32): bool {
   return key >= to || key + 4 <= from;
 }
 
-/** Four rows, keys [from, to) in multiples of four: scores become p, dp becomes ds, in rows and as panels. */
+/** Four rows, keys [from, to) in multiples of eight: scores become p, dp becomes ds, in rows and as panels. */
 function probabilities(room: Room, row: i32, block: i32, from: i32, to: i32): void {
   const at = (<usize>row) << 2;
   const lse = room.lse + at;
@@ -207,15 +207,13 @@ function probabilities(room: Room, row: i32, block: i32, from: i32, to: i32): vo
   let p = room.p + ((<usize>(row * KEYS + from - block)) << 2);
   let ds = room.ds + ((<usize>(row * KEYS + from - block)) << 2);
   let panel = room.dsPanels + ((<usize>(row * KEYS + ((from - block) << 2))) << 2);
+  for (let i: usize = 0; i < 4; i++)
+    weights(p + i * width, to - from, scale, load<f32>(lse + (i << 2)));
   for (let key = from; key < to; key += 4) {
-    let p0 = Vec.exp(f32x4.sub(f32x4.mul(v128.load(p), scale), v128.load32_splat(lse)));
-    let p1 = Vec.exp(f32x4.sub(f32x4.mul(v128.load(p + width), scale), v128.load32_splat(lse, 4)));
-    let p2 = Vec.exp(
-      f32x4.sub(f32x4.mul(v128.load(p + 2 * width), scale), v128.load32_splat(lse, 8)),
-    );
-    let p3 = Vec.exp(
-      f32x4.sub(f32x4.mul(v128.load(p + 3 * width), scale), v128.load32_splat(lse, 12)),
-    );
+    let p0 = v128.load(p);
+    let p1 = v128.load(p + width);
+    let p2 = v128.load(p + 2 * width);
+    let p3 = v128.load(p + 3 * width);
     const masked = key < wholeFrom || key + 4 > wholeTo;
     const index = i32x4.add(i32x4.splat(key), v128.load(INTEGERS));
     if (masked) {
@@ -249,6 +247,19 @@ function probabilities(room: Room, row: i32, block: i32, from: i32, to: i32): vo
     ds += 16;
     panel += 64;
   }
+}
+
+/** p = e^(p·scale − lse), n keys of one row, a multiple of 8. */
+function weights(p: usize, n: i32, scale: v128, lse: f32): void {
+  const end = p + ((<usize>n) << 2);
+  const less = f32x4.splat(lse);
+  for (let at = p; at < end; at += 32) {
+    const x0 = f32x4.sub(f32x4.mul(v128.load(at), scale), less);
+    const x1 = f32x4.sub(f32x4.mul(v128.load(at, 16), scale), less);
+    v128.store(at, x0);
+    v128.store(at, x1, 16);
+  }
+  expAll(p, p, end);
 }
 
 class Seen {

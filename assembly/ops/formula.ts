@@ -41,6 +41,16 @@ export class Formula {
     return Vec.sigmoid(f32x4.mul(x, inner));
   }
 
+  /** −u of a gate σ(u). */
+  // @ts-ignore: decorator
+  @inline
+  static gateExponent(op: Op, x: v128): v128 {
+    if (op != Op.GeluTanh) return f32x4.neg(x);
+    const cubic = v128.load32_splat(GELU_CUBIC);
+    const inner = Simd.madd(f32x4.mul(x, x), cubic, v128.load32_splat(GELU_LINEAR));
+    return f32x4.neg(f32x4.mul(x, inner));
+  }
+
   /** Of x·c(x), a smooth gate as in gelu and silu, the share c that passes. */
   // @ts-ignore: decorator
   @inline
