@@ -1,6 +1,6 @@
 // Four rows of C across neighbouring panels of B, for callers that lay their operands out as panels themselves.
 
-import { NR, PAIRED, TILE_FORM } from "./policy";
+import { NR, TILE_FORM, widestTile } from "./policy";
 import { tile } from "./tile";
 import { wideTile } from "./wide";
 
@@ -13,11 +13,12 @@ export function tilesAcross(
   c: usize, ldc: usize,
   accumulate: bool,
 ): void {
-  if (ASC_FEATURE_RELAXED_SIMD && load<i32>(TILE_FORM) == PAIRED) {
-    for (; n > NR; n -= 2 * NR) {
-      wideTile(4, 2 * NR, k, a, 4, aStep, b, panel, bStep, c, ldc, accumulate, 0);
-      b += 2 * panel;
-      c += 64;
+  const widest = widestTile(load<i32>(TILE_FORM));
+  if (widest > NR) {
+    for (; n > widest - NR; n -= widest) {
+      wideTile(4, widest, k, a, 4, aStep, b, panel, bStep, c, ldc, accumulate, 0);
+      b += (<usize>widest >> 3) * panel;
+      c += (<usize>widest) << 2;
     }
   }
   for (; n > 0; n -= NR) {

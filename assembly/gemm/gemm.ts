@@ -23,7 +23,7 @@ import {
   SPLAT,
   Split,
   TILE_FORM,
-  WIDE,
+  widestTile,
 } from "./policy";
 import { bounded, lines } from "../size";
 
@@ -156,12 +156,6 @@ export function gemmLowRank(
     if (m == 0) return;
   }
   blocked(form, m, n, k, a, aLayout, lda, b, bLayout, ldb, c, cStep, accumulate, bias, r, t, ldt, bt, btLayout, ldbt, scratch);
-}
-
-/** Columns of the widest tile of a form. */
-function widestTile(form: i32): i32 {
-  if (form == WIDE) return 3 * NR;
-  return ASC_FEATURE_RELAXED_SIMD && form == PAIRED ? 2 * NR : NR;
 }
 
 /** The three loops over blocks; all pointers are at this thread's slice. */

@@ -43,6 +43,12 @@ export const B_PANELS: i32 = 2;
 /** The packed panels of a weight W [K, N] in dY·W, transposed block by block in packing; ldb is ignored. */
 export const B_PANELS_T: i32 = 3;
 
+/** Columns of the widest tile of a form. */
+export function widestTile(form: i32): i32 {
+  if (form == WIDE) return 3 * NR;
+  return ASC_FEATURE_RELAXED_SIMD && form == PAIRED ? 2 * NR : NR;
+}
+
 export class Blocks {
   /** Steps of k between two additions into C. Part of the meaning of a product: see the file head. */
   // @ts-expect-error: decorator
