@@ -188,6 +188,14 @@ for (const { name: build, kernels } of builds) {
       const expected = Float32Array.from(x, (value) => kernels[`${name}32`](value));
       expectSameBits(run(name, x), expected, name);
     }
+    const exp = run("exp", x);
+    for (const count of [4096, 60, 16, 12, 4]) {
+      expectSameBits(
+        run("expAll", x.subarray(0, count)),
+        exp.subarray(0, count),
+        `${count} at once`,
+      );
+    }
   });
 }
 
