@@ -8,11 +8,11 @@
 
 import { Job } from "../job";
 import { Op } from "../op";
-import { ONE } from "../constants";
 import { expAll } from "../exp";
 import { addWork } from "../parallel";
 import { accumulates, Flag, gradient, Share, source, Tensor } from "../tensor";
 import { Formula } from "./formula";
+import { geluTanhForward, geluTanhSlopes, sigmoidForward, siluForward, siluSlopes } from "./gate";
 
 class Loop {
   // @ts-ignore: decorator
@@ -46,60 +46,6 @@ class Loop {
   }
 }
 
-/** Bytes of a piece that stays in the first cache from one loop over it to the next. */
-const PIECE: usize = 4096;
-
-/**
- * c(x) = σ(u), or x·c(x) as in silu (u = x) and the tanh form of gelu, in pieces: −u, its exponential, and the rest, the first
- * two in the place of the result. `slopes` leaves the derivative in the place of x.
- */
-class Gate {
-  // @ts-ignore: decorator
-  @inline
-  static forward(op: Op, slopes: bool, y: usize, x: usize, end: usize): void {
-    while (y < end) {
-      const stop = min(y + PIECE, end);
-      Gate.exponents(op, y, x, stop);
-      expAll(y, y, stop);
-      const bytes = stop - y;
-      Gate.outputs(op, slopes, y, x, stop);
-      y += bytes;
-      x += bytes;
-    }
-  }
-
-  // @ts-ignore: decorator
-  @inline
-  static exponents(op: Op, y: usize, x: usize, end: usize): void {
-    for (; y < end; y += 32, x += 32) {
-      const u0 = Formula.gateExponent(op, v128.load(x));
-      const u1 = Formula.gateExponent(op, v128.load(x, 16));
-      v128.store(y, u0);
-      v128.store(y, u1, 16);
-    }
-  }
-
-  // @ts-ignore: decorator
-  @inline
-  static outputs(op: Op, slopes: bool, y: usize, x: usize, end: usize): void {
-    const one = v128.load32_splat(ONE);
-    for (; y < end; y += 32, x += 32) {
-      const x0 = v128.load(x);
-      const x1 = v128.load(x, 16);
-      const c0 = f32x4.div(one, f32x4.add(one, v128.load(y)));
-      const c1 = f32x4.div(one, f32x4.add(one, v128.load(y, 16)));
-      if (slopes) {
-        const slope0 = Formula.slope(op, x0, f32x4.mul(x0, x0), c0);
-        const slope1 = Formula.slope(op, x1, f32x4.mul(x1, x1), c1);
-        v128.store(x, slope0);
-        v128.store(x, slope1, 16);
-      }
-      v128.store(y, op == Op.Sigmoid ? c0 : f32x4.mul(x0, c0));
-      v128.store(y, op == Op.Sigmoid ? c1 : f32x4.mul(x1, c1), 16);
-    }
-  }
-}
-
 // One function an op and direction, so that its code is written out for it alone: where the loops of several ops meet in
 // one function, the optimizer makes them one loop again, which asks for the op at every vector.
 
@@ -119,24 +65,12 @@ function tanhForward(y: usize, x: usize, end: usize): void {
   Loop.forward(Op.Tanh, y, x, end);
 }
 
-function sigmoidForward(y: usize, x: usize, end: usize): void {
-  Gate.forward(Op.Sigmoid, false, y, x, end);
-}
-
 function reluForward(y: usize, x: usize, end: usize): void {
   Loop.forward(Op.Relu, y, x, end);
 }
 
-function geluTanhForward(y: usize, x: usize, end: usize): void {
-  Gate.forward(Op.GeluTanh, false, y, x, end);
-}
-
 function geluForward(y: usize, x: usize, end: usize): void {
   Loop.forward(Op.Gelu, y, x, end);
-}
-
-function siluForward(y: usize, x: usize, end: usize): void {
-  Gate.forward(Op.Silu, false, y, x, end);
 }
 
 function negBackward(adds: bool, dx: usize, g: usize, x: usize, y: usize, end: usize): void {
@@ -179,16 +113,8 @@ function siluBackward(adds: bool, dx: usize, g: usize, x: usize, y: usize, end: 
   Loop.backward(Op.Silu, adds, dx, g, x, y, end);
 }
 
-function geluTanhSlopes(y: usize, x: usize, end: usize): void {
-  Gate.forward(Op.GeluTanh, true, y, x, end);
-}
-
 function geluSlopes(y: usize, x: usize, end: usize): void {
   Loop.forwardSlopes(Op.Gelu, y, x, end);
-}
-
-function siluSlopes(y: usize, x: usize, end: usize): void {
-  Gate.forward(Op.Silu, true, y, x, end);
 }
 
 /** dx = g·slope. */
