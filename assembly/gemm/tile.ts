@@ -121,7 +121,7 @@ export function setTileForm(form: i32): void {
   store<i32>(TILE_FORM, form);
 }
 
-/** Shuffles cannot be paired (policy.ts). */
+/** Does the form read A by splats? PAIRED too: shuffles cannot be paired. */
 function splats(): bool {
   const form = load<i32>(TILE_FORM);
   return form == SPLAT || form == PAIRED;

@@ -1,5 +1,5 @@
 // The wide tiles: C [mr, nr] = or += A · B for mr ≤ 4 rows and up to three neighbouring panels of B, A's rows where they
-// lie: element (i, p) at a + i·aRow + p·aStep. Whole tiles are 2x24: twelve sums hide the latency of madd, which eight
+// lie: element (i, p) at a + i·aRow + p·aStep. Whole tiles are 2x24, or 4x16 (paired.ts): twelve sums hide the latency of madd, which eight
 // cannot where two are begun a cycle: 99 % of the relaxed roof against 91 % of the 4x8 tile with shuffles and 87 % with
 // splats (Node 24, operands in L1), and 108 % of Bun's baseline roof against 88 and 77. They take all 15 registers: V8
 // before 13 spills (55 %), and where bounds are checked in code eight loads cost more than they bring (Deno: 80 % against

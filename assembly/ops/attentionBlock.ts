@@ -3,8 +3,8 @@
 // is also transposed, in registers, for dq. Groups of four rows skip the keys that none of them sees.
 
 import { INTEGERS } from "../constants";
-import { Transpose } from "../gemm/pack";
 import { tilesAcross } from "../gemm/across";
+import { Transpose } from "../gemm/pack";
 import { expAll } from "../exp";
 import { bounded, lines } from "../size";
 import { dim, Tensor } from "../tensor";
@@ -114,34 +114,14 @@ export function blockOfKeys(room: Room, rows: i32, block: i32): void {
     if (from >= to) continue;
     const q = room.qPanels + <usize>i * columns;
     const g = room.gPanels + <usize>i * columns;
+    const n = to - from;
     const k = <usize>from * columns;
     const s = (<usize>(i * KEYS + from - block)) << 2;
     const panel = columns << 3;
-    tilesAcross(
-      to - from,
-      u.width,
-      q,
-      16,
-      room.kColumns + k,
-      panel,
-      32,
-      room.p + s,
-      KEYS << 2,
-      false,
-    );
-    if (differs)
-      tilesAcross(
-        to - from,
-        u.width,
-        g,
-        16,
-        room.vColumns + k,
-        panel,
-        32,
-        room.ds + s,
-        KEYS << 2,
-        false,
-      );
+    // biome-ignore format: one call a line
+    tilesAcross(n, u.width, q, 16, room.kColumns + k, panel, 32, room.p + s, KEYS << 2, false);
+    // biome-ignore format: one call a line
+    if (differs) tilesAcross(n, u.width, g, 16, room.vColumns + k, panel, 32, room.ds + s, KEYS << 2, false);
     probabilities(room, i, block, from, (to + 7) & -8);
   }
   if (room.dv != 0) keyProducts(room, rows, block, seen, room.p, room.g, room.dvRows);

@@ -27,7 +27,7 @@ export const engineOptions: {
   ),
   deterministic: flag("use the baseline build, which gives the same bits on every machine"),
   wideVectors: flag(
-    "let V8 pair vectors (experimental; Node 24 on x86-64): less time, the same bits",
+    "let V8 pair vectors (experimental; Node 24, x86-64 with AVX2): less time, the same bits",
   ),
 };
 

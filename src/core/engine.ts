@@ -101,8 +101,6 @@ export class Engine {
       );
     }
     checkThreads(options.threads);
-    const wide = options.wideVectors ?? false;
-    if (wide) widenVectors();
     const chosen = chooseModule({
       deterministic: options.deterministic ?? false,
       ...(options.module === undefined ? {} : { module: options.module }),
@@ -114,8 +112,11 @@ export class Engine {
     });
     const instance = new WebAssembly.Instance(chosen.module, { env: { memory } });
     const wasm = instance.exports as unknown as Exports;
+    const wideVectors = options.wideVectors ?? false;
+    // Last of what may throw before the workers, since it changes the process.
+    if (wideVectors) widenVectors();
     wasm.setup();
-    wasm.setTileForm(tileForm(chosen.build, wide));
+    wasm.setTileForm(tileForm(chosen.build, { wideVectors }));
     const { module, shared } = chosen;
     const wanted = { module, memory, wasm, count: options.threads, workerUrl: options.workerUrl };
     const pool = shared ? await makePool(wanted) : null;

@@ -1,3 +1,5 @@
+// What a caller may say about the engine.
+
 /** How `init` sets the engine up. */
 export interface EngineOptions {
   /** The baseline build: the same bits on every machine, in every runtime. Default false. */
@@ -13,8 +15,9 @@ export interface EngineOptions {
   readonly maximumMemory?: number;
   /**
    * Experimental, for Node 24 or newer on x86-64 with AVX2: V8 makes one vector operation of 256 bits of two neighbouring ones
-   * of 128, by its flag `--experimental-wasm-revectorize`. Less time, the same bits. The flag is set for the whole process, other
-   * WebAssembly included. Default false.
+   * of 128, by its flag `--experimental-wasm-revectorize`. Less time, the same bits. The flag is set for the whole process: other
+   * WebAssembly is paired as well, and code caches written without it are not used. Where V8 checks bounds of memory in code
+   * (`--disable-wasm-trap-handler`), or without AVX2, it may cost time. Default false.
    */
   readonly wideVectors?: boolean;
   /** The worker's script, for pages whose content policy forbids `data:` workers. */

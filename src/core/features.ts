@@ -118,7 +118,10 @@ export function defaultThreads(): number {
  * Bun, and for fused sums wherever its registers do not spill: not in V8 before 13, which has no Float16Array. 4x16 would
  * spill everywhere, but for vectors that the host pairs (wideVectors.ts) it has few enough.
  */
-export function tileForm(build: "baseline" | "relaxed", wideVectors = false): 0 | 1 | 2 | 3 {
+export function tileForm(
+  build: "baseline" | "relaxed",
+  { wideVectors }: { readonly wideVectors: boolean } = { wideVectors: false },
+): 0 | 1 | 2 | 3 {
   if (isEdge() || "Deno" in globalThis) return 1;
   if (build === "relaxed" && wideVectors) return 3;
   const holds = build === "relaxed" && "Float16Array" in globalThis;

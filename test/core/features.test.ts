@@ -15,20 +15,9 @@ import {
   threadKind,
 } from "../../src/core/features.ts";
 import { withUnsharedMemory } from "../../src/core/sharedFlag.ts";
+import { withGlobal } from "../support/withGlobal.ts";
 
 const wasm = new Uint8Array(readFileSync(new URL("../../core.wasm", import.meta.url)));
-
-/** Runs `fn` while a global has another value, or none. */
-function withGlobal(name: string, value: unknown, fn: () => void): void {
-  const before = Object.getOwnPropertyDescriptor(globalThis, name);
-  Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
-  try {
-    fn();
-  } finally {
-    if (before === undefined) Reflect.deleteProperty(globalThis, name);
-    else Object.defineProperty(globalThis, name, before);
-  }
-}
 
 test("every Node that is supported has SIMD, atomics, shared memory, waits and workers", () => {
   assert.ok(hasFeature("simd"));
