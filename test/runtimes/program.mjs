@@ -65,6 +65,6 @@ export async function runHalf(lowrank, { module, files: contents, state }) {
   if (state.length > 0) trainer.loadState(state);
   for (let i = 0; i < STEPS / 2; i++) trainer.trainStep();
   return trainer.done
-    ? { memory: engine.memoryBytes, sha256: await hashOf(lowrank, adapter) }
+    ? { build: engine.build, memory: engine.memoryBytes, sha256: await hashOf(lowrank, adapter) }
     : trainer.state();
 }
