@@ -13,6 +13,10 @@ export const wideCase: Case = {
   name: "wide",
   ids: SIZES.map((size) => `wide-${size}`),
   run: async (missing) => {
+    if (Number.parseInt(process.versions.v8, 10) < 13) {
+      missing("wideVectors", "It needs Node 24 or newer.");
+      return [];
+    }
     const entries = [];
     for (const size of SIZES) {
       const spec: Spec = { kind: "step", size, method: "lora", threads: 1, check: 5 };
