@@ -15,6 +15,9 @@ import {
 } from "./constants";
 import { Exp, Vec } from "./math";
 
+/** Bytes of the pieces for callers with loops before and behind: one stays in the first cache from loop to loop. */
+export const PIECE: usize = 4096;
+
 /** y = e^x until y is at `end`, a multiple of 16 bytes away; y may be x. */
 export function expAll(y: usize, x: usize, end: usize): void {
   for (; y + 64 <= end; y += 64, x += 64) {

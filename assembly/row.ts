@@ -4,7 +4,7 @@
 // last n mod 4 elements one by one: the pattern depends on n alone, never on where the row lies or who computes it.
 
 import { INFINITE, SIGN } from "./constants";
-import { expAll } from "./exp";
+import { expAll, PIECE } from "./exp";
 import { exp32, Vec } from "./math";
 import { Simd } from "./simd";
 
@@ -110,9 +110,6 @@ export function rowDot(x: usize, y: usize, n: i32): f32 {
   }
   return sum;
 }
-
-/** Bytes of a piece that stays in the first cache from one loop over it to the next. */
-const PIECE: usize = 4096;
 
 /** out = e^(x − shift) for n floats, a multiple of 16. `out` may be `x`. */
 function expShifted(out: usize, x: usize, n: i32, shift: f32): void {

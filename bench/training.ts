@@ -4,18 +4,16 @@
 
 import type { Engine } from "../src/core/engine.ts";
 import type { Transformer } from "../src/nn/transformer.ts";
-import { AdamW } from "../src/optim/adamw.ts";
-import { capture } from "../src/tensor/capture.ts";
 import {
   commonAdapter,
   commonBatch,
   commonModel,
+  commonStep,
   drawnModel,
 } from "../test/golden/common-engine.ts";
 import {
   type CommonSize,
   type CommonStart,
-  commonAdamW,
   commonRank,
   commonSizes,
   commonStart,
@@ -81,15 +79,7 @@ export function trainingIn(
     const { model, rest } =
       start === undefined ? drawnModel(size) : { model: commonModel(size, start), rest: start };
     if (method === "lora") commonAdapter(model, rest);
-    const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
-    const step = capture((batch: ReturnType<typeof commonBatch>) => {
-      const loss = model.loss(batch);
-      loss.backward();
-      optimizer.step();
-      optimizer.zeroGrad();
-      return loss;
-    });
-    const batch = commonBatch(size, rest);
-    return () => engine.run(() => step(batch).item());
+    const step = commonStep(model, commonBatch(size, rest));
+    return () => engine.run(() => step().item());
   });
 }

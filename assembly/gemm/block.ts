@@ -50,7 +50,7 @@ export function block(
       }
       k0 += kc;
     } while (k0 < depth);
-    const panels: usize = nr > NR ? <usize>nr >> 3 : 1;
+    const panels: usize = (<usize>nr + 7) >> 3;
     b += panels * bPanel;
     bt += panels * btPanel;
     c += panels << 5;

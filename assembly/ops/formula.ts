@@ -33,22 +33,26 @@ export class Formula {
     return Simd.madd(Vec.erf(f32x4.mul(x, v128.load(ROOT_HALF))), half, half);
   }
 
+  /** u = 2·sqrt(2/π)·(x + 0.044715·x³). */
+  // @ts-ignore: decorator
+  @inline
+  static nearLogit(x: v128, square: v128): v128 {
+    const cubic = v128.load32_splat(GELU_CUBIC);
+    return f32x4.mul(x, Simd.madd(square, cubic, v128.load32_splat(GELU_LINEAR)));
+  }
+
   /** (1 + tanh(sqrt(2/π)·(x + 0.044715·x³))) / 2, as a sigmoid: precise for x ≪ 0 as well. */
   // @ts-ignore: decorator
   @inline
   static nearNormal(x: v128, square: v128): v128 {
-    const inner = Simd.madd(square, v128.load(GELU_CUBIC), v128.load(GELU_LINEAR));
-    return Vec.sigmoid(f32x4.mul(x, inner));
+    return Vec.sigmoid(Formula.nearLogit(x, square));
   }
 
   /** −u of a gate σ(u). */
   // @ts-ignore: decorator
   @inline
   static gateExponent(op: Op, x: v128): v128 {
-    if (op != Op.GeluTanh) return f32x4.neg(x);
-    const cubic = v128.load32_splat(GELU_CUBIC);
-    const inner = Simd.madd(f32x4.mul(x, x), cubic, v128.load32_splat(GELU_LINEAR));
-    return f32x4.neg(f32x4.mul(x, inner));
+    return f32x4.neg(op == Op.GeluTanh ? Formula.nearLogit(x, f32x4.mul(x, x)) : x);
   }
 
   /** Of x·c(x), a smooth gate as in gelu and silu, the share c that passes. */

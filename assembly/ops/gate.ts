@@ -3,12 +3,9 @@
 // The derivatives are in formula.ts.
 
 import { ONE } from "../constants";
-import { expAll } from "../exp";
+import { expAll, PIECE } from "../exp";
 import { Op } from "../op";
 import { Formula } from "./formula";
-
-/** Bytes of a piece that stays in the first cache from one loop over it to the next. */
-const PIECE: usize = 4096;
 
 /**
  * In pieces: −u, its exponential, and the rest, the first two in the place of the result y, which must not be x's. `slopes`

@@ -12,8 +12,8 @@ function dropGarbage(): void {
   (globalThis as { gc?: () => void }).gc?.();
 }
 
-await serve(async ({ kind, size, method, build, check, replayed, ...spec }): Promise<Built> => {
-  const { threads, wideVectors = false } = spec;
+await serve(async (spec): Promise<Built> => {
+  const { kind, size, method, threads, build, wideVectors = false, check, replayed } = spec;
   const engine = await Engine.create({ deterministic: build === "baseline", threads, wideVectors });
   const version = `${engine.build} build${wideVectors ? ", wideVectors" : ""}`;
   if (kind === "op") {

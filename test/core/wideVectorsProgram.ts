@@ -4,10 +4,8 @@
 
 import { createHash } from "node:crypto";
 import { Engine } from "../../src/core/engine.ts";
-import { AdamW } from "../../src/optim/adamw.ts";
-import { capture } from "../../src/tensor/capture.ts";
-import { commonAdapter, commonBatch, drawnModel } from "../golden/common-engine.ts";
-import { commonAdamW, commonSizes } from "../golden/common-model.ts";
+import { commonAdapter, commonBatch, commonStep, drawnModel } from "../golden/common-engine.ts";
+import { commonSizes } from "../golden/common-model.ts";
 
 const STEPS = 4;
 const [build, how] = process.argv.slice(2);
@@ -22,16 +20,8 @@ for (const method of ["full", "lora"]) {
     const { model, rest } = drawnModel(commonSizes.S);
     if (method === "lora") commonAdapter(model, rest);
     const trained = [...model.trainableParameters()];
-    const optimizer = new AdamW(trained, commonAdamW);
-    const step = capture((batch: ReturnType<typeof commonBatch>) => {
-      const loss = model.loss(batch);
-      loss.backward();
-      optimizer.step();
-      optimizer.zeroGrad();
-      return loss;
-    });
-    const batch = commonBatch(commonSizes.S, rest);
-    for (let i = 0; i < STEPS; i++) step(batch);
+    const step = commonStep(model, commonBatch(commonSizes.S, rest));
+    for (let i = 0; i < STEPS; i++) step();
     for (const weight of trained) hash.update(weight.toArray());
   });
 }

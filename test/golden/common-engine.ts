@@ -6,10 +6,14 @@ import { LoraLayer } from "../../src/adapters/lora.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import { emptyParameter } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
+import { AdamW } from "../../src/optim/adamw.ts";
+import { capture } from "../../src/tensor/capture.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import {
   type CommonRest,
   type CommonSize,
   type CommonStart,
+  commonAdamW,
   commonAlpha,
   commonRank,
   commonStream,
@@ -138,4 +142,17 @@ export function commonBatch(size: CommonSize, start: CommonRest): TokenBatch {
     starts: new Int32Array(batch * length),
     positions: Int32Array.from({ length: batch * length }, (_, i) => i % length),
   };
+}
+
+/** The golden runs' step, captured: each call trains once and gives the loss before the update. */
+export function commonStep(model: Transformer, batch: TokenBatch): () => Tensor {
+  const optimizer = new AdamW(model.trainableParameters(), commonAdamW);
+  const step = capture((batch: TokenBatch) => {
+    const loss = model.loss(batch);
+    loss.backward();
+    optimizer.step();
+    optimizer.zeroGrad();
+    return loss;
+  });
+  return () => step(batch);
 }
