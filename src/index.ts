@@ -22,6 +22,7 @@ export {
 export { type Feature, hasFeature } from "./core/features.ts";
 export type { FileSystem } from "./core/files.ts";
 export { Generator, type GeneratorState } from "./core/random.ts";
+export { ENGINE_REVISION } from "./core/revision.ts";
 
 // Tensors: making them, scopes, gradients.
 

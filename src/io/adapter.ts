@@ -8,6 +8,7 @@ import { defaultTargets, matchTargets, type Targets } from "../adapters/target.t
 import { writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
+import { revisionEntry } from "../core/revision.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type AdaptedModule, matchAdapterTensors, PREFIX } from "./adapter-tensors.ts";
@@ -70,7 +71,7 @@ export function adapterFiles(
   }
   return new Map([
     [CONFIG, new TextEncoder().encode(formatPeftConfig(describe(adapter)))],
-    [WEIGHTS, writeSafetensors(tensors, header.set("format", "pt"))],
+    [WEIGHTS, writeSafetensors(tensors, header.set("format", "pt").set(...revisionEntry()))],
   ]);
 }
 

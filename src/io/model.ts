@@ -5,6 +5,7 @@ import { writeDirectory } from "../core/directory-writer.ts";
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
+import { revisionEntry } from "../core/revision.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/apply.ts";
@@ -146,8 +147,8 @@ export function modelFiles(
   });
   return new Map<string, Uint8Array>([
     ["config.json", new TextEncoder().encode(text)],
-    // The metadata that transformers requires of a file of PyTorch's layout.
-    ["model.safetensors", writeSafetensors(tensors, new Map([["format", "pt"]]))],
+    // "format" is what transformers requires of a file of PyTorch's layout.
+    ["model.safetensors", writeSafetensors(tensors, new Map([["format", "pt"], revisionEntry()]))],
     ...(origin?.companions ?? []),
     ...files,
   ]);

@@ -4,6 +4,7 @@
 // the run's step and setup, and the steps of each parameter.
 
 import { FormatError, UsageError } from "../core/error.ts";
+import { revisionEntry } from "../core/revision.ts";
 import {
   fromFloat32,
   readSafetensors,
@@ -49,6 +50,7 @@ export function writeState(state: TrainingState): Uint8Array {
       key,
       JSON.stringify(value),
     ]),
+    revisionEntry(),
     ["step", String(state.step)],
     ["optimizer", state.optimizer.optimizer],
     ["steps", JSON.stringify(state.optimizer.parameters.map((parameter) => parameter?.step ?? 0))],

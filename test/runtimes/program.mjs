@@ -12,7 +12,7 @@ export const files = [
 ];
 
 /** The hash that every runtime must find. */
-export const pinned = "e1f38dd8b68fae63fe53130fa91ec21211f76fd755f977bafea1e4f88b7fe4b1";
+export const pinned = "3494104c11dec8b232f4a7db283fc6d05b3960e93e1f2d0064f09957f4b052ac";
 
 /** Linear memory that a run may take: a worker's isolate has 128 MB for everything. */
 export const memoryLimit = 64 * 1024 * 1024;
@@ -39,20 +39,25 @@ async function prepare(lowrank, contents) {
   return { adapter, trainer: new lowrank.Trainer(model, data, { steps: STEPS, seed: 1 }) };
 }
 
-async function hashOf(lowrank, adapter) {
-  return sha256(lowrank.adapterFiles(adapter).get("adapter_model.safetensors"));
+const fileOf = (lowrank, adapter) => lowrank.adapterFiles(adapter).get("adapter_model.safetensors");
+const hashOf = (lowrank, adapter) => sha256(fileOf(lowrank, adapter));
+
+/** The trained adapter's file, in the current engine. */
+export async function trained(lowrank, contents) {
+  const { adapter, trainer } = await prepare(lowrank, contents);
+  while (!trainer.done) trainer.trainStep();
+  return fileOf(lowrank, adapter);
 }
 
 /** The whole run, of the deterministic build unless the options of init() say otherwise. */
 export async function run(lowrank, { threads, module, options, files: contents }) {
   const engine = await lowrank.init({ deterministic: true, threads, module, ...options });
-  const { adapter, trainer } = await prepare(lowrank, contents);
-  while (!trainer.done) trainer.trainStep();
+  const file = await trained(lowrank, contents);
   const result = {
     threads: engine.threads,
     build: engine.build,
     memory: engine.memoryBytes,
-    sha256: await hashOf(lowrank, adapter),
+    sha256: await sha256(file),
   };
   engine.shutdown();
   return result;
