@@ -3,8 +3,8 @@
 // alpha / sqrt(r) for rank-stabilised LoRA (D. Kalajdzievski, 2023). Every value is checked here, wherever
 // it comes from: the caller of `injectLora`, or an adapter_config.json.
 import { UsageError } from "../core/error.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
-import { nearestNames } from "./nearest.ts";
 import { Pattern } from "./pattern.ts";
 
 /** The options of a LoRA adapter; all have PEFT's defaults. `prepack` is about this run, and not saved. */
@@ -65,35 +65,29 @@ export const ALL_LINEAR = "all-linear";
 
 const MAX_LAYER = 1_000_000;
 
-const OPTIONS: readonly (keyof LoraOptions)[] = [
-  "r",
-  "loraAlpha",
-  "loraDropout",
-  "targetModules",
-  "excludeModules",
-  "layersToTransform",
-  "layersPattern",
-  "rankPattern",
-  "alphaPattern",
-  "useRslora",
-  "initLoraWeights",
-  "bias",
-  "fanInFanOut",
-  "prepack",
-];
+const OPTIONS: OptionNames<LoraOptions> = {
+  r: true,
+  loraAlpha: true,
+  loraDropout: true,
+  targetModules: true,
+  excludeModules: true,
+  layersToTransform: true,
+  layersPattern: true,
+  rankPattern: true,
+  alphaPattern: true,
+  useRslora: true,
+  initLoraWeights: true,
+  bias: true,
+  fanInFanOut: true,
+  prepack: true,
+};
 
 /**
  * Checks options and fills in the defaults.
  * @throws UsageError that names the option, what was given and what is allowed
  */
 export function resolveLoraConfig(options: LoraOptions = {}): LoraConfig {
-  for (const key of Object.keys(options)) {
-    if ((OPTIONS as readonly string[]).includes(key)) continue;
-    const [nearest] = nearestNames(key, OPTIONS);
-    throw new UsageError(
-      `${JSON.stringify(key)} is not an option of LoRA; did you mean ${nearest}? The options are ${OPTIONS.join(", ")}.`,
-    );
-  }
+  expectOptions(options, OPTIONS, "LoRA");
   expectPrepack(options);
   const config: LoraConfig = {
     r: rank("r", options.r ?? 8),

@@ -5,8 +5,8 @@
 //   layers     with layersToTransform, the first number that follows two names, or a name of layersPattern
 //   r, alpha   of the first key of rankPattern, alphaPattern that matches the end of the path
 import { UsageError } from "../core/error.ts";
+import { nearestNames } from "../core/nearest.ts";
 import { ALL_LINEAR, type LoraConfig } from "./config.ts";
-import { nearestNames } from "./nearest.ts";
 import { Pattern } from "./pattern.ts";
 
 /** A module of a model: the dotted path of its name, and what it is. */

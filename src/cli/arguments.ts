@@ -2,7 +2,7 @@
 // options says what they mean. Everything wrong here is wrong usage: exit code 2.
 
 import { parseArgs } from "node:util";
-import { nearestNames } from "../adapters/nearest.ts";
+import { nearestNames } from "../core/nearest.ts";
 import { flagOf, type Option, type Options, type Values } from "./option.ts";
 
 /** The command line makes no sense; nothing was done. */

@@ -1,8 +1,8 @@
 // The front door: finds the subcommand, and turns whatever is thrown into a sentence and an exit code.
 //   0  done        1  an error in the input or the run        2  wrong usage
 
-import { nearestNames } from "../adapters/nearest.ts";
 import { LowrankError } from "../core/error.ts";
+import { nearestNames } from "../core/nearest.ts";
 import { CommandLineError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { evalCommand } from "./eval.ts";
