@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { buildSync } from "esbuild";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { install, makeWorkspace, pack, root, run } from "./installed.ts";
+import { install, makeWorkspace, packProject, run } from "./installed.ts";
 
 const workspace = makeWorkspace("bundle");
-const folder = install(pack(root, workspace.path).path, workspace.path);
+const folder = install(packProject(workspace.path).path, workspace.path);
 
 /** Bundles a program for the browser and returns the path of the bundle. */
 function bundle(name: string, source: string): string {

@@ -1,7 +1,7 @@
 // The package as a user gets it: packed by npm, installed into an empty folder without a network.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +51,20 @@ export function pack(directory: string, to: string): Packed {
     size: packed.size,
     files: packed.files.map(({ path }) => path),
   };
+}
+
+/** Packs the project as `npm pack` does after its build, from a copy: other tests read the manifest in the root. */
+export function packProject(to: string): Packed {
+  const copy = join(to, "project");
+  const manifest = readFileSync(join(root, "package.json"), "utf8");
+  const { files } = JSON.parse(manifest) as { readonly files: readonly string[] };
+  for (const name of ["package.json", "README.md", "LICENSE", ...files]) {
+    cpSync(join(root, name), join(copy, name), { recursive: true });
+  }
+  const strip = [join(root, "scripts/manifest.mjs"), "strip", copy];
+  const { status, output } = run(process.execPath, strip, root);
+  if (status !== 0) throw new Error(`The manifest was not made: ${output}`);
+  return pack(copy, to);
 }
 
 /** A temporary directory that `remove` takes away again. */

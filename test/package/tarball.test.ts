@@ -4,13 +4,13 @@ import { cpSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, posix } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { install, makeWorkspace, pack, root, run, tool } from "./installed.ts";
+import { install, makeWorkspace, pack, packProject, root, run, tool } from "./installed.ts";
 
 const MODEL_LIMIT = 4_000_000;
 const LIMIT = 300_000;
 
 const workspace = makeWorkspace("package");
-const packed = pack(root, workspace.path);
+const packed = packProject(workspace.path);
 const folder = install(packed.path, workspace.path);
 const home = join(folder, "node_modules/lowrank");
 
@@ -29,6 +29,32 @@ test("the package depends on nothing", () => {
   }
   const installed = readdirSync(join(folder, "node_modules")).filter((name) => name[0] !== ".");
   assert.equal(installed, ["lowrank"]);
+});
+
+test("the packed manifest carries no scripts and no devDependencies", () => {
+  assert.is(manifest["scripts"], undefined);
+  assert.is(manifest["devDependencies"], undefined);
+});
+
+test("packing leaves the manifest of the project as it was, also after a pack that was killed", () => {
+  const directory = join(workspace.path, "manifest");
+  const path = join(directory, "package.json");
+  const whole = readFileSync(join(root, "package.json"), "utf8");
+  const { scripts } = JSON.parse(whole);
+  assert.match(scripts.prepack, /manifest\.mjs strip$/);
+  assert.match(scripts.postpack, /manifest\.mjs restore$/);
+  cpSync(join(root, "package.json"), path, { recursive: true });
+  const manifestScript = (action: string) => {
+    const words = [join(root, "scripts/manifest.mjs"), action, directory];
+    const { status, output } = run(process.execPath, words, root);
+    assert.is(status, 0, output);
+    return readFileSync(path, "utf8");
+  };
+  const short = manifestScript("strip");
+  assert.is(JSON.parse(short).version, manifest.version);
+  assert.is(manifestScript("strip"), short, "a pack after one that was killed");
+  assert.is(manifestScript("restore"), whole);
+  assert.is(manifestScript("restore"), whole, "with nothing to restore");
 });
 
 test("the package is an ES module without side effects", () => {

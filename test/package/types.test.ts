@@ -4,10 +4,10 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { install, makeWorkspace, pack, root, tool } from "./installed.ts";
+import { install, makeWorkspace, packProject, root, tool } from "./installed.ts";
 
 const workspace = makeWorkspace("types");
-const folder = install(pack(root, workspace.path).path, workspace.path);
+const folder = install(packProject(workspace.path).path, workspace.path);
 
 const program = `
 import core from "lowrank/core.wasm";
