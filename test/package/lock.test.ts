@@ -50,4 +50,8 @@ test("the lock file asks for what package.json asks for, and names no registry",
   assert.not.match(text, /"resolved"/);
 });
 
+test("the lock file has no field that one version of npm writes and another takes out", () => {
+  assert.not.match(text, /"libc"/);
+});
+
 test.run();
