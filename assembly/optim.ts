@@ -16,7 +16,7 @@ import { allocate, release } from "./memory";
 import { Op } from "./op";
 import { addWork, availableThreads, launch } from "./parallel";
 import { Counter, count } from "./state";
-import { Flag, Share, Tensor, tensor } from "./tensor";
+import { Flag, setDouble, Share, Tensor, tensor } from "./tensor";
 
 // @ts-ignore: decorator
 @unmanaged
@@ -116,8 +116,8 @@ export function sgd(list: usize): void {
  * zero is PyTorch's.
  */
 export function clipGradients(at: usize, maxNorm: f64): f64 {
-  const bits = reinterpret<i64>(maxNorm);
-  note(Op.ClipGradients, 0, at, 0, <i32>bits, <i32>(bits >> 32));
+  const noted = note(Op.ClipGradients, 0, at);
+  if (noted != 0) setDouble(tensor(noted), maxNorm);
   const norm = gradientNorm(at);
   const factor = maxNorm / (norm + 1e-6);
   if (maxNorm > 0 && norm <= f64.MAX_VALUE && factor < 1) {

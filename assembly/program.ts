@@ -18,7 +18,7 @@ import { firstOutside } from "./range";
 import { settleLast } from "./plan";
 import { Counter, count, counted, state } from "./state";
 import { closeScope, dropGradient, isView, openScope, run } from "./tape";
-import { Flag, source, Tensor, tensor } from "./tensor";
+import { double, Flag, source, Tensor, tensor } from "./tensor";
 
 /** What of the engine's state belongs to a program. While it is in place, the fields hold what it stands in for. */
 // @ts-ignore: decorator
@@ -162,7 +162,7 @@ function repeat(t: Tensor): End {
       copyDense(t.s0, t.s1);
       return End.Done;
     case Op.ClipGradients:
-      clipGradients(t.s0, reinterpret<f64>(((<i64>t.i1) << 32) | <i64>(<u32>t.i0)));
+      clipGradients(t.s0, double(t));
       return End.Done;
     case Op.AdamW:
       adamw(t.s0);

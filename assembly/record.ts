@@ -29,7 +29,7 @@ export function append(at: usize): void {
 
 /**
  * Notes that `op` was done on s0 (and s1), with attributes i0 to i2, if a program is being captured. The first `sources`
- * of s0 and s1 are tensors; what else s0 may be is an optimizer's list.
+ * of s0 and s1 are tensors; what else s0 may be is an optimizer's list. The note's record, or 0 when there is none.
  */
 export function note(
   op: Op,
@@ -39,13 +39,13 @@ export function note(
   i0: i32 = 0,
   i1: i32 = 0,
   i2: i32 = 0,
-): void {
+): usize {
   const s = state();
-  if (s.recording == 0) return;
+  if (s.recording == 0) return 0;
   const at = begin(false);
   if (at == 0) {
     s.recording = 2;
-    return;
+    return 0;
   }
   const t = tensor(at);
   t.op = op;
@@ -56,4 +56,5 @@ export function note(
   t.i1 = i1;
   t.i2 = i2;
   append(at);
+  return at;
 }

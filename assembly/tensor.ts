@@ -119,6 +119,15 @@ export function attribute(t: Tensor, i: i32): i32 {
   return load<i32>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("i0"));
 }
 
+/** The float64 attribute of an action: one number, in the place of i1 and i2. */
+export function double(t: Tensor): f64 {
+  return load<f64>(changetype<usize>(t), offsetof<Tensor>("i1"));
+}
+
+export function setDouble(t: Tensor, value: f64): void {
+  store<f64>(changetype<usize>(t), value, offsetof<Tensor>("i1"));
+}
+
 /** Length of the last axis; 1 for a scalar. */
 export function width(t: Tensor): i32 {
   return t.rank == 0 ? 1 : dim(t, t.rank - 1);
