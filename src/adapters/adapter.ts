@@ -1,5 +1,6 @@
 // An adapter: a name, its options, and one layer of its method for each target. What `injectLora` returns.
 
+import { escapeControls } from "../core/controls.ts";
 import { ReleasedError } from "../core/error.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -28,7 +29,7 @@ export class Adapter {
     this.model = model;
     this.config = config;
     this.layers = layers;
-    this.warnings = warnings;
+    this.warnings = warnings.map(escapeControls);
   }
 
   /** The tensors, which train while the adapter is active and not merged, with the names that PEFT's files use. */

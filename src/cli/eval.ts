@@ -121,7 +121,7 @@ async function run(
   const summary = summarizeModel(model);
   const adapter = values.adapter === undefined ? null : await loadAdapter(model, values.adapter);
   for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {
-    if (values.json) terminal.line(JSON.stringify({ event: "warning", message }));
+    if (values.json) terminal.event({ event: "warning", message });
     else terminal.note(message);
   }
   if (adapter === null) model.freeze();
@@ -143,7 +143,7 @@ async function run(
     seconds,
     tokensPerSecond: tokens / seconds,
   };
-  if (values.json) terminal.line(JSON.stringify(result));
+  if (values.json) terminal.event(result);
   else print(result, terminal);
   return 0;
 }

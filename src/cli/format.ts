@@ -1,5 +1,7 @@
 // Numbers, sizes, times and paragraphs as a reader wants them.
 
+import { charactersOf, marksOf } from "./style.ts";
+
 /** 1612800 → "1,612,800". */
 export function whole(value: number): string {
   return Math.round(value).toLocaleString("en-US");
@@ -62,14 +64,18 @@ export function wrap(text: string, width: number): string[] {
 
 function wrapLine(line: string, width: number): string[] {
   const lines: string[] = [];
-  let rest = [...line.trimEnd()];
-  while (rest.length > width) {
-    const space = rest.lastIndexOf(" ", width);
-    const end = space > 0 ? space : width;
-    lines.push(rest.slice(0, end).join("").trimEnd());
-    rest = rest.slice(space > 0 ? end + 1 : end);
+  const characters = charactersOf(line.trimEnd());
+  let start = 0;
+  while (characters.length - start > width) {
+    let space = start + width;
+    while (space > start && !characters[space]?.startsWith(" ")) space--;
+    const end = space > start ? space : start + width;
+    // The space goes; marks of a style that follow it stay.
+    const marks = space > start ? marksOf(characters[space] ?? "") : "";
+    lines.push(characters.slice(start, end).join("").trimEnd() + marks);
+    start = space > start ? end + 1 : end;
   }
-  lines.push(rest.join(""));
+  lines.push(characters.slice(start).join(""));
   return lines;
 }
 

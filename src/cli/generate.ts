@@ -17,7 +17,6 @@ import {
   promptTokens,
   startEngine,
 } from "./session.ts";
-import { printable } from "./style.ts";
 import type { Terminal } from "./terminal.ts";
 
 interface GenerateValues {
@@ -84,22 +83,20 @@ async function run(
   const model = await openModel(values.model);
   const adapter = values.adapter === undefined ? null : await loadAdapter(model, values.adapter);
   for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {
-    if (json) terminal.line(JSON.stringify({ event: "warning", message }));
+    if (json) terminal.event({ event: "warning", message });
     else terminal.note(message);
   }
   if (adapter === null) model.freeze();
   const prompt = values.prompt ?? "";
   const ids = promptTokens(model.tokenizer, prompt);
   const stream = new DecodeStream(model.tokenizer);
-  // A terminal must not be steered by what a model writes; a file gets the text as it is.
-  const safe = (piece: string) => (terminal.live ? printable(piece) : piece);
   let written = "";
   const write = (piece: string, token: number | null): void => {
     written += piece;
-    if (json) terminal.line(JSON.stringify({ event: "token", token, text: piece }));
-    else terminal.write(safe(piece));
+    if (json) terminal.event({ event: "token", token, text: piece });
+    else terminal.copy(piece);
   };
-  if (!json) terminal.write(style.dim(safe(prompt)));
+  if (!json) terminal.copy(prompt, style.dim);
   const before = performance.now();
   let tokens = 0;
   for (const token of generateTokens(model, ids, { maxNewTokens, temperature, topK, topP, seed })) {
@@ -121,7 +118,7 @@ async function run(
       seconds,
       tokensPerSecond,
     };
-    terminal.line(JSON.stringify(done));
+    terminal.event(done);
     return 0;
   }
   terminal.line();

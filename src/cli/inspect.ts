@@ -8,7 +8,7 @@ import { bytes, plural, whole } from "./format.ts";
 import { type Inspection, inspect } from "./inspection.ts";
 import { flag, type OptionsFor } from "./option.ts";
 import { adapterOption, jsonOption, modelOption } from "./session.ts";
-import { widthOf } from "./style.ts";
+import { oneLine, widthOf } from "./style.ts";
 import { row } from "./summary.ts";
 import { groupTensors, type TensorEntry, type TensorGroup } from "./tensorTable.ts";
 import type { Terminal } from "./terminal.ts";
@@ -26,6 +26,8 @@ const options: OptionsFor<InspectValues> = {
   tensors: flag("list every tensor, not one line for all layers"),
   json: jsonOption,
 };
+
+const WIDEST_NAME = 120;
 
 // Every name in an adapter's file begins with it; only the full list spells it out.
 const PEFT_PREFIX = /^base_model\.model\./;
@@ -59,7 +61,7 @@ async function run(
   const inspection = await inspect(paths[0]);
   if (json) {
     const { facts: _, ...data } = inspection;
-    terminal.line(JSON.stringify({ event: "inspection", ...data }));
+    terminal.event({ event: "inspection", ...data });
     return 0;
   }
   print(inspection, tensors, terminal);
@@ -71,18 +73,19 @@ function print({ facts, tensors, warnings }: Inspection, every: boolean, termina
   for (const warning of warnings) row(terminal, "Note", warning);
   const groups = every ? tensors.map(alone) : groupTensors(tensors);
   const rows = groups.map((group) => [
-    every ? group.name : group.name.replace(PEFT_PREFIX, ""),
+    oneLine(every ? group.name : group.name.replace(PEFT_PREFIX, "")),
     group.dtype,
     `[${group.shape.join(", ")}]`,
     group.count === 1 ? bytes(group.bytes) : `${group.count} × ${bytes(group.bytes)}`,
   ]);
   const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(0, ...rows.map((cells) => widthOf(cells[column] ?? ""))),
+    rows.reduce((most, cells) => Math.max(most, widthOf(cells[column] ?? "")), 0),
   );
   terminal.line();
   for (const [name = "", dtype = "", shape = "", size = ""] of rows) {
     const cells = [
-      name.padEnd(widths[0] ?? 0),
+      // One name of a megabyte must not make all rows as long.
+      name.padEnd(Math.min(widths[0] ?? 0, WIDEST_NAME)),
       dtype.padEnd(widths[1] ?? 0),
       shape.padEnd(widths[2] ?? 0),
     ];

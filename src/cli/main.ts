@@ -2,7 +2,7 @@
 // The `lowrank` command. What it does stands in run.ts; here it meets the process.
 
 import { runCommandLine } from "./run.ts";
-import { processTerminal } from "./terminal.ts";
+import { makeTerminal } from "./terminal.ts";
 
 // A reader that has had enough (`lowrank inspect | head`) is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -10,4 +10,4 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(0);
 });
 
-process.exitCode = await runCommandLine(process.argv.slice(2), processTerminal());
+process.exitCode = await runCommandLine(process.argv.slice(2), makeTerminal(process));

@@ -76,7 +76,7 @@ async function run(
   const base = summarizeModel(model);
   const adapter = await loadAdapter(model, from);
   for (const message of [...model.warnings, ...adapter.warnings]) {
-    if (json) terminal.line(JSON.stringify({ event: "warning", message }));
+    if (json) terminal.event({ event: "warning", message });
     else terminal.note(message);
   }
   adapter.merge();
@@ -84,9 +84,7 @@ async function run(
   const size = readFile(`${out}/model.safetensors`).length;
   const summary = summarizeAdapter(adapter);
   if (json) {
-    terminal.line(
-      JSON.stringify({ event: "done", model: base, adapter: summary, out, dtype, bytes: size }),
-    );
+    terminal.event({ event: "done", model: base, adapter: summary, out, dtype, bytes: size });
     return 0;
   }
   row(terminal, "Model", modelText(base));

@@ -35,7 +35,7 @@ export class ProgressBar {
       if (!isLast && now - this.#drawnAt < REDRAW_MS) return;
       this.#drawnAt = now;
       this.#isOpen = true;
-      this.#terminal.write(`\r${this.#draw(progress)}\x1b[K`);
+      this.#terminal.rewrite(this.#draw(progress));
       return;
     }
     if (!isLast && step < this.#lineAt) return;

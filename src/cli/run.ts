@@ -90,7 +90,7 @@ function report(
   if (json) {
     const place =
       error instanceof DivergedError ? { step: error.step, checkpoint: error.checkpoint } : {};
-    terminal.line(JSON.stringify({ event: "error", name: kind, message, ...place }));
+    terminal.event({ event: "error", name: kind, message, ...place });
   }
   const { bad, dim } = terminal.noteStyle;
   if (isKnown) {

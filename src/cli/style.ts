@@ -1,6 +1,10 @@
 // Colour and weight of text in a terminal (ECMA-48 SGR). Off for files, pipes, NO_COLOR (no-color.org) and TERM=dumb.
+// A style only marks its text. The terminal, through which everything is printed, makes codes of marks and covers every
+// other code, so a text of a stranger cannot hold one. Marks carry a key of this process, which nobody can write down.
 
-/** Functions that wrap a text in the codes of a style, or leave it as it is. */
+import { coverControls } from "../core/controls.ts";
+
+/** Functions that wrap a text in the marks of a style, or leave it as it is. */
 export interface Style {
   readonly on: boolean;
   bold(text: string): string;
@@ -10,9 +14,15 @@ export interface Style {
   bad(text: string): string;
 }
 
+const KEY = [...crypto.getRandomValues(new Uint32Array(2))].map((n) => n.toString(36)).join("");
+// Unicode keeps U+FDD0 and U+FDD1 for a program's own use.
+const mark = (code: number | string) => `\ufdd0${KEY}:${code}\ufdd1`;
+const MARK = mark("\\d+");
+const MARKS = new RegExp(MARK, "g");
+
 export function makeStyle(on: boolean): Style {
   const wrap = (open: number, close: number) => (text: string) =>
-    on && text !== "" ? `\x1b[${open}m${text}\x1b[${close}m` : text;
+    on && text !== "" ? `${mark(open)}${text}${mark(close)}` : text;
   return {
     on,
     bold: wrap(1, 22),
@@ -29,17 +39,29 @@ export function wantsColour(isTerminal: boolean, environment: NodeJS.ProcessEnv)
   return isTerminal && none === "" && kind !== "dumb";
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CODES = /\x1b\[\d+m/g;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
-
-/** Columns that a text takes, colour codes aside. */
+/** Columns that a text takes, marks aside. */
 export function widthOf(text: string): number {
-  return [...text.replace(CODES, "")].length;
+  return [...text.replace(MARKS, "")].length;
 }
 
-/** Text of a model or a file without the control characters that could steer a terminal. */
+/** The characters of a text, each with the marks that follow it; marks at the beginning stand before the first. */
+export function charactersOf(text: string): string[] {
+  return text.match(new RegExp(`^(?:${MARK})+.?(?:${MARK})*|.(?:${MARK})*`, "gsu")) ?? [];
+}
+
+/** The marks of a text without its characters. */
+export function marksOf(text: string): string {
+  return text.match(MARKS)?.join("") ?? "";
+}
+
+/** What a stream may get: marks become codes, all other codes U+FFFD. */
 export function printable(text: string): string {
-  return text.replace(CONTROLS, "\ufffd");
+  // The carriage return of a line end that Windows wrote moves nothing.
+  const covered = coverControls(text.replaceAll("\r\n", "\n"));
+  return covered.replace(MARKS, (found) => `\x1b[${found.slice(KEY.length + 2, -1)}m`);
+}
+
+/** One line: line ends and tabs are covered as well. */
+export function oneLine(text: string): string {
+  return text.replace(/[\n\t]/g, "\ufffd");
 }

@@ -6,7 +6,6 @@ import { bytes, duration, percent, plural, shellWord, small, whole, wrap } from 
 import { ownInvocation } from "./invocation.ts";
 import { type Point, plot } from "./plot.ts";
 import { ProgressBar } from "./progressBar.ts";
-import { printable } from "./style.ts";
 import {
   adapterText,
   dataText,
@@ -89,7 +88,7 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
         say("", changeText(before, event.loss, style.good));
     },
     sample({ prompt, text }) {
-      const lines = wrap(printable(`${prompt}${text}`).trim(), terminal.columns - 6);
+      const lines = wrap(`${prompt}${text}`.trim(), terminal.columns - 6);
       terminal.line();
       for (const line of lines) terminal.line(`    ${style.dim("│")} ${line}`);
     },

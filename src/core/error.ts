@@ -1,9 +1,16 @@
 // The errors that lowrank throws on purpose. A message is a sentence: what was wrong, what was found,
 // what was expected, what to do. Anything else that escapes the library is a bug in it.
 
+import { escapeControls } from "./controls.ts";
+
 /** The base of every error that lowrank throws on purpose. */
 export class LowrankError extends Error {
   override name = "LowrankError";
+
+  /** A message may quote what a stranger's file says: control characters in it are escaped. */
+  constructor(message: string, options?: ErrorOptions) {
+    super(escapeControls(message), options);
+  }
 }
 
 /** Shapes or dtypes that do not fit together; the message names all of them. */

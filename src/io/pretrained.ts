@@ -1,5 +1,6 @@
 // A Transformer with what its files said beside the weights: its tokenizer, its config.json as it was, and the
 // other files, which are kept and written back.
+import { escapeControls } from "../core/controls.ts";
 import { FormatError, LowrankError, UsageError } from "../core/error.ts";
 import { type ReadTokenizerOptions, readTokenizerJson } from "../data/readTokenizerJson.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -45,7 +46,7 @@ export class PretrainedModel extends Transformer {
     this.#tokenizer = readTokenizer(this.companions, config.vocabSize);
     const unusable = this.#tokenizer instanceof FormatError;
     const remark = unusable ? [`${this.#tokenizer.message} The model takes token ids alone.`] : [];
-    this.warnings = [...(origin.warnings ?? []), ...remark];
+    this.warnings = [...(origin.warnings ?? []), ...remark].map(escapeControls);
   }
 
   /**

@@ -121,7 +121,8 @@ test("colour needs a terminal, and NO_COLOR or a dumb terminal switch it off", (
   assert.is(wantsColour(true, { NO_COLOR: "1" }), false);
   assert.is(wantsColour(true, { NO_COLOR: "" }), true);
   assert.is(wantsColour(true, { TERM: "dumb" }), false);
-  assert.is(makeStyle(true).bold("x"), "\x1b[1mx\x1b[22m");
+  assert.is(printable(makeStyle(true).bold("x")), "\x1b[1mx\x1b[22m");
+  assert.is(makeStyle(false).bold("x"), "x");
 });
 
 test("proposed commands begin as the command was called", () => {

@@ -100,6 +100,14 @@ test("only the command prints or ends the process", () => {
   assert.equal(found, []);
 });
 
+test("the command prints through its terminal alone", () => {
+  const streams = /\bconsole\b|\bprocess\s*\.\s*(?:stdout|stderr|emitWarning|_rawDebug)\b/;
+  const found = files
+    .filter((path) => folderOf(path) === "cli" && path !== "src/cli/main.ts")
+    .flatMap((path) => linesWith(path, streams));
+  assert.equal(found, []);
+});
+
 test("only core and the command know runtimes", () => {
   const runtime = /\b(?:process|Deno|Bun|navigator|Worker|SharedArrayBuffer|WebAssembly|Atomics)\b/;
   const found = files

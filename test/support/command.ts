@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { runCommandLine } from "../../src/cli/run.ts";
-import { makeStyle } from "../../src/cli/style.ts";
+import { makeTerminal, type Terminal } from "../../src/cli/terminal.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 
@@ -52,27 +52,28 @@ export function lowrank(words: readonly string[], options: RunOptions = {}): Pro
   });
 }
 
+/** A terminal whose streams are caught; `isTTY` makes it one with colours that can rewrite a line. */
+export function caughtTerminal(isTTY = false): {
+  readonly terminal: Terminal;
+  readonly written: { stdout: string; stderr: string };
+} {
+  const written = { stdout: "", stderr: "" };
+  const stream = (name: "stdout" | "stderr") => ({
+    isTTY,
+    columns: 80,
+    write(text: string) {
+      written[name] += text;
+    },
+  });
+  const host = { stdout: stream("stdout"), stderr: stream("stderr"), env: {} };
+  return { terminal: makeTerminal(host), written };
+}
+
 /** The same inside this process, which saves starting one; what is printed is caught. */
 export async function lowrankHere(words: readonly string[]): Promise<Finished> {
-  let stdout = "";
-  let stderr = "";
-  const style = makeStyle(false);
-  const code = await runCommandLine(words, {
-    write: (text) => {
-      stdout += text;
-    },
-    line: (text = "") => {
-      stdout += `${text}\n`;
-    },
-    note: (text) => {
-      stderr += `${text}\n`;
-    },
-    columns: 79,
-    live: false,
-    style,
-    noteStyle: style,
-  });
-  return { code, signal: null, stdout, stderr };
+  const { terminal, written } = caughtTerminal();
+  const code = await runCommandLine(words, terminal);
+  return { code, signal: null, ...written };
 }
 
 /** The lines of --json; throws if one of them is no JSON object with an event. */
