@@ -1,7 +1,7 @@
 // Typed, checked access to the members of a JSON object of a stranger. A member that is missing or null
 // takes the default; one of the wrong kind or out of range is a FormatError that names file and member.
 import { FormatError } from "../core/error.ts";
-import { formatJson, JsonNumber, type JsonObject, type JsonValue } from "./json.ts";
+import { formatJson, JsonNumber, type JsonObject, JsonText, type JsonTree } from "./json.ts";
 
 /** The range of a number, and what stands in for a missing one; without `fallback` it is required. */
 export interface NumberRule<D> {
@@ -19,22 +19,25 @@ export class Fields {
     this.file = file;
   }
 
-  /** The value, or null if it is missing. */
-  get(key: string): JsonValue {
-    return this.object.get(key) ?? null;
+  /** The value, or null if it is missing. One that was left as a text is read now. */
+  get(key: string): JsonTree {
+    const value = this.object.get(key) ?? null;
+    return value instanceof JsonText ? value.value() : value;
   }
 
   /** Whether the member says something: it is not missing, null, false, empty or 0. */
   isSet(key: string): boolean {
-    const value = this.get(key);
+    const value = this.object.get(key) ?? null;
+    if (value instanceof JsonText) return true;
     if (value instanceof JsonNumber) return value.value !== 0;
     if (value instanceof Map) return value.size > 0;
     return Array.isArray(value) ? value.length > 0 : Boolean(value);
   }
 
   wrong(key: string, expected: string): never {
-    const value = this.get(key);
-    const found = value === null ? "missing" : formatJson(value).replace(/\s+/g, " ").slice(0, 80);
+    const value = this.object.get(key) ?? null;
+    const text = value instanceof JsonText ? value.text(200) : formatJson(value);
+    const found = value === null ? "missing" : text.replace(/\s+/g, " ").slice(0, 80);
     throw new FormatError(
       `${this.file}: ${JSON.stringify(key)} is ${found}, but must be ${expected}.`,
     );

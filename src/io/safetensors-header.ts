@@ -4,8 +4,8 @@
 //   rest      data, without hole or overlap; offsets count from the end of the header
 // Every error names the file and the tensor. Time and memory are linear in the header, at most 100 MB of it.
 import { FormatError } from "../core/error.ts";
+import { JsonReader, quote } from "../core/json-reader.ts";
 import { type Dtype, isDtype, tensorBytes } from "./dtype.ts";
-import { decodeUtf8, JsonReader, quote } from "./json.ts";
 
 const PREFIX = 8;
 
@@ -32,8 +32,7 @@ export function readHeader(bytes: Uint8Array, file: string): SafetensorsHeader {
   const headerLength = readLength(bytes, file);
   const dataStart = PREFIX + headerLength;
   const dataLength = bytes.length - dataStart;
-  const text = decodeUtf8(bytes.subarray(PREFIX, dataStart), `The header of ${file}`);
-  const reader = new JsonReader(text, `The header of ${file}`);
+  const reader = new JsonReader(bytes.subarray(PREFIX, dataStart), `The header of ${file}`);
   let metadata: Map<string, string> | undefined;
   const entries = new Map<string, HeaderEntry>();
   let total = 0;

@@ -2,7 +2,14 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { FormatError } from "../../src/core/error.ts";
-import { formatJson, JsonNumber, type JsonValue, parseJson } from "../../src/io/json.ts";
+import {
+  formatJson,
+  JsonNumber,
+  JsonText,
+  type JsonValue,
+  parseJson,
+  parseJsonObject,
+} from "../../src/io/json.ts";
 
 function plain(value: JsonValue): unknown {
   if (value instanceof JsonNumber) return value.value;
@@ -82,18 +89,64 @@ test("odd keys are plain keys", () => {
   assert.equal([...(value as Map<string, JsonValue>).keys()], ["__proto__", "constructor", ""]);
 });
 
+test("a byte-order mark at the beginning is dropped", () => {
+  assert.is(parseJson("\ufeff7", "x.json") instanceof JsonNumber, true);
+  assert.is(parseJsonObject(new TextEncoder().encode("\ufeff{}"), "x.json").size, 0);
+});
+
+test("NaN and Infinity are numbers, as Python writes them", () => {
+  const value = parseJson("[NaN, Infinity, -Infinity]", "x.json");
+  assert.equal(plain(value), [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+  assert.is(formatJson(value), "[\n  NaN,\n  Infinity,\n  -Infinity\n]");
+});
+
+test("a member with very many values stays a text, is written back as it stands, and read when asked for", () => {
+  const list = `[${"[], ".repeat(200_000)}[]]`;
+  const json = `{"a": 1, "x": ${list}, "names": [${'"ab",'.repeat(60_000)}"ab"], "y": ["${"z".repeat(2_000_000)}"]}`;
+  const object = parseJsonObject(new TextEncoder().encode(json), "x.json");
+  assert.equal([...object.keys()], ["a", "x", "names", "y"]);
+  const x = object.get("x");
+  assert.instance(x, JsonText);
+  assert.throws(() => (x as JsonText).value(), /x\.json is not valid: more than 100000 values/);
+  assert.is((object.get("names") as JsonValue[]).length, 60_001);
+  assert.equal((object.get("y") as JsonText).value(), ["z".repeat(2_000_000)]);
+  const written = formatJson(object);
+  assert.equal(JSON.parse(written), JSON.parse(json));
+  assert.ok(written.includes(list));
+});
+
+test("what is wrong in a member that stays a text is refused all the same", () => {
+  for (const bad of ["[,]", '"\\ud800"', "01", "[".repeat(70), "nul"]) {
+    const json = `{"x": [${"1,".repeat(300_000)}${bad}]}`;
+    assert.throws(
+      () => parseJsonObject(new TextEncoder().encode(json), "x.json"),
+      (error: unknown) =>
+        error instanceof FormatError && /at character 60\d{4}\.$/.test(error.message),
+    );
+  }
+});
+
+test("an object of more than a hundred thousand keys is no config", () => {
+  const keys = Array.from({ length: 100_001 }, (_, i) => `"${i}":1`);
+  assert.throws(
+    () => parseJsonObject(new TextEncoder().encode(`{${keys}}`), "x.json"),
+    /more than 100000 keys/,
+  );
+});
+
 for (const [what, text] of [
   ["a duplicate key", '{"a": 1, "a": 2}'],
   ["a lone surrogate", '"\\ud800"'],
-  ["NaN", "NaN"],
-  ["Infinity", "[-Infinity]"],
+  ["a word that begins like another", "NaNa"],
+  ["a plus before a number", "[+Infinity]"],
   ["a comma at the end", "[1,]"],
   ["a leading zero", "01"],
   ["a second value", "{} {}"],
   ["an open string", '"abc'],
   ["a line break in a string", '"a\nb"'],
   ["nothing", ""],
-  ["a byte-order mark", "\ufeff{}"],
+  ["a byte-order mark behind the beginning", " \ufeff{}"],
+  ["a second byte-order mark", "\ufeff\ufeff{}"],
   ["nesting without end", "[".repeat(1_000_000)],
 ] as const) {
   test(`${what} is refused with the file's name and the place`, () => {

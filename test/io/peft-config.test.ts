@@ -136,7 +136,7 @@ const refused: [string, string | Uint8Array | object, RegExp][] = [
   [
     "an alpha of NaN",
     '{"peft_type": "LORA", "lora_alpha": NaN}',
-    /expected a number, at character/,
+    /: lora_alpha is NaN, but must be a finite number/,
   ],
   ["an alpha of 1e999", '{"peft_type": "LORA", "lora_alpha": 1e999}', /lora_alpha is Infinity/],
   ["a string as alpha", { lora_alpha: "16" }, /: lora_alpha is "16",/],

@@ -1,0 +1,107 @@
+// Strings of JSON between bytes of UTF-8 and text.
+import { FormatError } from "./error.ts";
+
+/** Up to here a string is put together from character codes, which is quicker than a decoder. */
+const SHORT = 128;
+/** So many bytes at a time are checked to be UTF-8. */
+const CHUNK = 1 << 16;
+
+/** Begins an escape. */
+export const BACKSLASH = 0x5c;
+/** What a letter behind a backslash stands for, both as codes; u is not among them. */
+export const ESCAPES: ReadonlyMap<number, number> = new Map(
+  Object.entries({
+    '"': '"',
+    "\\": "\\",
+    "/": "/",
+    b: "\b",
+    f: "\f",
+    n: "\n",
+    r: "\r",
+    t: "\t",
+  }).map(([letter, char]) => [letter.charCodeAt(0), char.charCodeAt(0)]),
+);
+
+/** Throws a FormatError unless all bytes are UTF-8; nothing is kept. */
+export function expectUtf8(bytes: Uint8Array, file: string): void {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  try {
+    for (let at = 0; at < bytes.length; at += CHUNK) {
+      decoder.decode(own(bytes.subarray(at, at + CHUNK)), { stream: true });
+    }
+    decoder.decode();
+  } catch {
+    throw new FormatError(
+      `${file} is not valid UTF-8 text; the file is damaged or not of this kind.`,
+    );
+  }
+}
+
+/** Browsers refuse to decode a view of shared memory: copy it. */
+function own(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes);
+}
+
+/** The text of bytes that were checked. */
+export function decode(bytes: Uint8Array, begin: number, end: number): string {
+  const part = bytes.subarray(begin, end);
+  if (part.length <= SHORT && part.every((byte) => byte < 0x80)) {
+    return Reflect.apply(String.fromCharCode, null, part);
+  }
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(own(part));
+}
+
+/** The code unit that four hexadecimal digits spell, or -1. */
+export function hexUnit(bytes: Uint8Array, at: number): number {
+  let unit = 0;
+  for (let i = 0; i < 4; i++) {
+    const code = bytes[at + i] ?? -1;
+    // Letters of both cases: bit 5 is the case.
+    const letter = (code | 0x20) - 0x61;
+    const digit =
+      code >= 0x30 && code <= 0x39 ? code - 0x30 : letter >= 0 && letter < 6 ? letter + 10 : -1;
+    if (digit < 0) return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+export const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
+export const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000;
+
+/** The text of a string with escapes, all of which were checked; UTF-8 again on the way, never longer than before. */
+export function unescaped(bytes: Uint8Array, begin: number, end: number): string {
+  const out = new Uint8Array(end - begin);
+  let length = 0;
+  let high = 0;
+  for (let at = begin; at < end; ) {
+    const code = bytes[at]!;
+    if (code !== BACKSLASH) {
+      out[length++] = code;
+      at++;
+      continue;
+    }
+    const letter = bytes[at + 1]!;
+    const unit = letter === 0x75 ? hexUnit(bytes, at + 2) : ESCAPES.get(letter)!;
+    at += letter === 0x75 ? 6 : 2;
+    if (isHigh(unit)) {
+      high = unit;
+      continue;
+    }
+    const point = isLow(unit) ? 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00) : unit;
+    length = putUtf8(out, length, point);
+  }
+  return decode(out, 0, length);
+}
+
+/** Writes a character and gives the place behind it. */
+function putUtf8(out: Uint8Array, at: number, point: number): number {
+  if (point < 0x80) {
+    out[at] = point;
+    return at + 1;
+  }
+  const more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  out[at] = ((0xf00 >> (more + 1)) & 0xff) | (point >> (6 * more));
+  for (let i = 1; i <= more; i++) out[at + i] = 0x80 | ((point >> (6 * (more - i))) & 0x3f);
+  return at + more + 1;
+}
