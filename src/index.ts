@@ -21,6 +21,7 @@ export {
 } from "./core/error.ts";
 export { type Feature, hasFeature } from "./core/features.ts";
 export type { FileSystem } from "./core/files.ts";
+export type { PathLike } from "./core/location.ts";
 export { Generator, type GeneratorState } from "./core/random.ts";
 export { ENGINE_REVISION } from "./core/revision.ts";
 

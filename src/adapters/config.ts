@@ -4,6 +4,7 @@
 // it comes from: the caller of `injectLora`, or an adapter_config.json.
 import { UsageError } from "../core/error.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { isMap } from "../core/realm.ts";
 import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import { Pattern } from "./pattern.ts";
 
@@ -193,7 +194,9 @@ function patterns(
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     return wrong(option, value, "an object from module name patterns to numbers");
   }
-  const entries: Iterable<[string, unknown]> = value instanceof Map ? value : Object.entries(value);
+  const entries: Iterable<[string, unknown]> = isMap(value)
+    ? (value as ReadonlyMap<string, unknown>)
+    : Object.entries(value);
   const result = new Map<string, number>();
   for (const [key, number] of entries) {
     new Pattern(key, `${option} ${JSON.stringify(key)}`);

@@ -3,11 +3,16 @@
 
 import { parseArgs } from "node:util";
 import { nearestNames } from "../core/nearest.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { flagOf, type Option, type Options, type Values } from "./option.ts";
 
 /** The command line makes no sense; nothing was done. */
 export class CommandLineError extends Error {
   override name = "CommandLineError";
+
+  constructor(message: string) {
+    super(withoutSecrets(message));
+  }
 }
 
 /** What was read. */

@@ -1,13 +1,14 @@
 // `lowrank eval`: how well a model, with or without an adapter, predicts a text.
 
 import { FormatError } from "../core/error.ts";
-import { readFile } from "../core/files.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { makeBatch, type Row } from "../data/batch.ts";
 import { byteLength, encodeRecord, parseJsonl } from "../data/documents.ts";
 import { cutWhole, packDocuments } from "../data/packing.ts";
 import { decodeUtf8 } from "../data/utf8.ts";
 import { loadAdapter } from "../io/adapter.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
+import { readTextFile } from "../io/text.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import { bitsPerByte, evaluate } from "../train/evaluate.ts";
 import type { Arguments } from "./arguments.ts";
@@ -163,7 +164,7 @@ function print(result: Evaluation, terminal: Terminal): void {
 }
 
 function nameOf(data: string | undefined): string {
-  return data ?? "the bundled text";
+  return data === undefined ? "the bundled text" : withoutSecrets(data);
 }
 
 async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part> {
@@ -179,7 +180,8 @@ async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Pa
   const { tokenizer, config } = model;
   const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions);
   const name = nameOf(values.data);
-  const bytes = values.data === undefined ? await bundledText() : readFile(values.data);
+  const bytes =
+    values.data === undefined ? await bundledText() : (await readTextFile(values.data)).bytes;
   const inRows = (rows: readonly Row[]) => batchesOf(rows, values.batchSize, blockSize);
   if (values.data?.toLowerCase().endsWith(".jsonl")) {
     const documents = parseJsonl(bytes, name).map((record) => encodeRecord(tokenizer, record));

@@ -2,11 +2,14 @@
 
 import { FormatError, UsageError } from "../core/error.ts";
 import { kindOfPath, parentOf, readFile } from "../core/files.ts";
+import { type PathLike, placeOf } from "../core/location.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import { parsePeftConfig } from "../io/peft-config.ts";
 import { readSafetensors, type SafetensorsFile } from "../io/safetensors.ts";
+import { fetchFile } from "../io/web.ts";
 import { readWeights } from "../io/weights.ts";
 import { bytes, plural, whole } from "./format.ts";
 import { resolveTargets } from "./inspectedTargets.ts";
@@ -41,18 +44,32 @@ export async function inspect(path: string | undefined): Promise<Inspection> {
       EMBEDDED_MODEL,
     );
   }
-  const isUrl = /^https?:\/\//i.test(path);
-  const kind = isUrl ? "directory" : kindOfPath(path);
-  if (kind === null) throw new UsageError(`There is no file or directory ${JSON.stringify(path)}.`);
-  if (kind === "directory") return inspectDirectory(path);
-  const name = path.slice(path.lastIndexOf("/") + 1);
+  const place = placeOf(path, "PATH");
+  if ("web" in place) {
+    const isFile = place.web.pathname.endsWith(".safetensors");
+    return isFile ? inspectAddress(place.web) : inspectDirectory(place.web);
+  }
+  const kind = kindOfPath(place.path);
+  if (kind === null) {
+    throw new UsageError(`There is no file or directory ${JSON.stringify(place.path)}.`);
+  }
+  if (kind === "directory") return inspectDirectory(place.path);
+  const name = place.path.slice(place.path.lastIndexOf("/") + 1);
   if (name === "config.json" || name === "adapter_config.json")
-    return inspectDirectory(parentOf(path));
-  return inspectFile(path);
+    return inspectDirectory(parentOf(place.path));
+  return inspectFile(place.path, readFile(place.path));
 }
 
-async function inspectDirectory(path: string): Promise<Inspection> {
-  const source = openSource(path);
+async function inspectAddress(url: URL): Promise<Inspection> {
+  const answer = await fetchFile(url);
+  const name = withoutSecrets(url.href);
+  if ("bytes" in answer) return inspectFile(name, answer.bytes);
+  throw new UsageError(`There is no file ${JSON.stringify(name)}: ${answer.missing}.`);
+}
+
+async function inspectDirectory(location: PathLike): Promise<Inspection> {
+  const source = openSource(location);
+  const path = typeof location === "string" ? location : source.name.replace(/\/+$/, "");
   if ((await source.read("adapter_config.json")) !== null) return inspectAdapter(source, path);
   if ((await source.read("config.json")) !== null) return inspectModel(source, path);
   const names = source.list() ?? [];
@@ -176,8 +193,7 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
   };
 }
 
-function inspectFile(path: string): Inspection {
-  const content = readFile(path);
+function inspectFile(path: string, content: Uint8Array): Inspection {
   const isState = String.fromCharCode(...content.subarray(0, STATE_MAGIC.length)) === STATE_MAGIC;
   if (!isState) refusePickle(path);
   const found = common(readSafetensors(isState ? content.subarray(STATE_HEADER) : content, path));

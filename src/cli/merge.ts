@@ -7,7 +7,7 @@ import { saveModel, type WeightType } from "../io/model.ts";
 import { type Arguments, CommandLineError } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { bytes } from "./format.ts";
-import { choice, type OptionsFor, text } from "./option.ts";
+import { choice, type OptionsFor, target } from "./option.ts";
 import { checkTarget } from "./runDirectory.ts";
 import {
   adapterOption,
@@ -34,7 +34,7 @@ interface MergeValues {
 const options: OptionsFor<MergeValues> = {
   adapter: adapterOption,
   model: modelOption,
-  out: text("DIR", "where the merged model goes"),
+  out: target(undefined, "DIR", "where the merged model goes"),
   dtype: choice(["F32", "F16", "BF16"], "F32", "how weights are stored (F32 loses nothing)"),
   ...engineOptions,
   json: jsonOption,

@@ -2,6 +2,8 @@
 // and what holds when the option is not given. Parsing, checking, --help and "did you mean" all read this table.
 // The key `batchSize` is the option `--batch-size`.
 
+import { LOCAL, readPlace } from "../core/location.ts";
+
 /** One option; T is what its value becomes. */
 export interface Option<T> {
   /** A flag takes no value. */
@@ -38,7 +40,7 @@ export function flag(help: string): Option<boolean> {
   return { kind: "flag", placeholder: "", help, fallback: false, shown: "", read: () => true };
 }
 
-/** A text that must not be empty: a path, a name. */
+/** A text that must not be empty. */
 export function text(placeholder: string, help: string): Option<string | undefined> {
   return {
     kind: "value",
@@ -51,11 +53,36 @@ export function text(placeholder: string, help: string): Option<string | undefin
   };
 }
 
-/** The same with a value for when it is not given. */
-export function textOr(fallback: string, placeholder: string, help: string): Option<string> {
-  const read = (value: string, fail: (expected: string) => never): string =>
-    value === "" ? fail(`${article(placeholder)}, not an empty text`) : value;
-  return { kind: "value", placeholder, help, fallback, shown: fallback, read };
+/** Reads a place: a path, that of a file: URL too, or where `web` says so an address of the web. */
+export function readLocation(
+  value: string,
+  placeholder: string,
+  web: boolean,
+  fail: (expected: string) => never,
+): string {
+  if (value === "") return fail(`${article(placeholder)}, not an empty text`);
+  const place = readPlace(value);
+  if ("expected" in place) return fail(place.expected);
+  if ("path" in place) return place.path;
+  return web ? place.web.href : fail(`${LOCAL}: nothing can be written to an address of the web`);
+}
+
+/** Where something is read from: a path or a URL. */
+export function source(placeholder: string, help: string): Option<string | undefined> {
+  const read: Option<string>["read"] = (value, fail) =>
+    readLocation(value, placeholder, true, fail);
+  return { kind: "value", placeholder, help, fallback: undefined, shown: "", read };
+}
+
+/** Where something is written to: a path or a file: URL. */
+export function target<T extends string | undefined>(
+  fallback: T,
+  placeholder: string,
+  help: string,
+): Option<T | string> {
+  const read: Option<string>["read"] = (value, fail) =>
+    readLocation(value, placeholder, false, fail);
+  return { kind: "value", placeholder, help, fallback, shown: fallback ?? "", read };
 }
 
 function article(placeholder: string): string {

@@ -3,6 +3,7 @@
 
 import { LowrankError } from "../core/error.ts";
 import { nearestNames } from "../core/nearest.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { CommandLineError } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { evalCommand } from "./eval.ts";
@@ -103,6 +104,6 @@ function report(
   terminal.note(
     `${bad("lowrank:")} This is an error in lowrank itself. Please report it with what follows.`,
   );
-  terminal.note(stack);
+  terminal.note(withoutSecrets(stack));
   return 1;
 }

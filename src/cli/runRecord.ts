@@ -3,6 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { FormatError, LowrankError, UsageError } from "../core/error.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type Arguments, CommandLineError, readArguments } from "./arguments.ts";
@@ -23,6 +24,8 @@ export interface Fingerprint {
 export interface RunRecord {
   /** The options, as words of a command line. */
   readonly arguments: readonly string[];
+  /** Options whose address holds a user or a query, which is not written down: they must be given again. */
+  readonly withheld?: readonly Address[];
   readonly fingerprint: Fingerprint;
   /** Which build of the engine computes: the other one gives other bits. */
   readonly build: string;
@@ -50,12 +53,30 @@ export function formatRecord(record: RunRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
+/** The options that may be an address of the web. */
+type Address = "model" | "data";
+
+const isAddress = (text: string) => /^https?:/i.test(text);
+
 /** Words for a record: paths in full, so that the run can be resumed from another directory. */
 export function wordsOf(values: RunValues, absolute: (path: string) => string): string[] {
-  const isUrl = (path: string) => /^https?:/i.test(path);
-  const whole = (path: string | undefined) =>
-    path === undefined || isUrl(path) ? path : absolute(path);
+  const whole = (path: string | undefined) => {
+    if (path === undefined) return path;
+    return isAddress(path) ? withoutSecrets(path) : absolute(path);
+  };
   return toWords({ ...values, model: whole(values.model), data: whole(values.data) });
+}
+
+/** What a record says of the options. */
+export function describeOptions(
+  values: RunValues,
+  absolute: (path: string) => string,
+): Pick<RunRecord, "arguments" | "withheld"> {
+  const withheld = (["model", "data"] as const).filter((key) => {
+    const { [key]: place } = values;
+    return place !== undefined && isAddress(place) && withoutSecrets(place) !== place;
+  });
+  return { arguments: wordsOf(values, absolute), withheld };
 }
 
 /**
@@ -76,6 +97,14 @@ export function readRecord(
   const record = parse(file.bytes, file.path);
   const kept = readKept(record, file.path);
   const values = { ...asked.values };
+  const missing = record.withheld?.filter((key) => !asked.given.has(key)) ?? [];
+  if (missing.length > 0) {
+    throw new CommandLineError(
+      `The run was started with ${missing.map((name) => `${flagOf(name)} ${kept[name]}`).join(" and ")}, an address ` +
+        "whose user or query is not written down, for it may be secret. Give the whole address again with " +
+        `${missing.map(flagOf).join(" and ")}; what lies there is compared with what the run began with.`,
+    );
+  }
   const conflicts: string[] = [];
   for (const key of Object.keys(runOptions) as (keyof RunValues)[]) {
     // A model or text may have moved; their fingerprints are compared instead. A lower rate may save the run.
@@ -106,6 +135,7 @@ function parse(bytes: Uint8Array, path: string): RunRecord {
       record.arguments.every((word) => typeof word === "string") &&
       typeof record.fingerprint?.model === "string" &&
       typeof record.fingerprint.data === "string" &&
+      (record.withheld ?? []).every((key) => key === "model" || key === "data") &&
       (record.before === null || typeof record.before?.loss === "number");
     return isRecord ? record : fail();
   } catch {

@@ -12,7 +12,7 @@ import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { loadText } from "../io/text.ts";
 import { CommandLineError } from "./arguments.ts";
-import { count, flag, type Option, text } from "./option.ts";
+import { count, flag, type Option, source } from "./option.ts";
 
 /** Options of every command that computes. */
 export const engineOptions: {
@@ -33,17 +33,17 @@ export const engineOptions: {
 
 export const jsonOption: Option<boolean> = flag("print one JSON object a line instead of text");
 
-export const modelOption: Option<string | undefined> = text(
+export const modelOption: Option<string | undefined> = source(
   "DIR",
   "the model: a Hugging Face directory (default the embedded model)",
 );
 
-export const adapterOption: Option<string | undefined> = text(
+export const adapterOption: Option<string | undefined> = source(
   "DIR",
   "the adapter: a PEFT directory, such as train writes",
 );
 
-export const dataOption: Option<string | undefined> = text(
+export const dataOption: Option<string | undefined> = source(
   "FILE",
   'plain text, or .jsonl with {"text"} or {"prompt", "completion"} in each line (default the bundled text)',
 );

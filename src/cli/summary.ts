@@ -1,6 +1,7 @@
 // What there is to say about a model, an adapter and a text, as plain data for events and as rows for readers.
 
 import type { Adapter } from "../adapters/adapter.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { bytes, percent, plural, whole, wrap } from "./format.ts";
@@ -125,7 +126,7 @@ export interface DataSummary {
 export function summarizeData({ summary }: Dataset, path: string | undefined): DataSummary {
   const { documents, trainTokens, validationTokens, cutDocuments } = summary;
   return {
-    name: path ?? "the bundled text",
+    name: path === undefined ? "the bundled text" : withoutSecrets(path),
     documents,
     trainTokens,
     validationTokens,

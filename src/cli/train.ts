@@ -12,6 +12,7 @@ import type { OptionsFor } from "./option.ts";
 import { RunDirectory } from "./runDirectory.ts";
 import {
   checkFingerprint,
+  describeOptions,
   formatRecord,
   type RunRecord,
   readRecord,
@@ -84,7 +85,7 @@ function stop({ values, show }: Run, end: LoopEnd, signal: string): number {
 /** Begins a new run; the result is the held-out loss before it. */
 function begin(run: Run): EvaluationSummary | null {
   const record: RunRecord = {
-    arguments: wordsOf(run.values, resolve),
+    ...describeOptions(run.values, resolve),
     fingerprint: run.fingerprint,
     build: run.engine.build,
     before: null,
@@ -127,7 +128,7 @@ function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
     if (rate(words) !== rate(record.arguments)) {
       const message = `The run goes on with ${rate(words)}: the result is not that of one which was never stopped.`;
       show({ event: "warning", message });
-      directory.writeRun(formatRecord({ ...record, arguments: words }));
+      directory.writeRun(formatRecord({ ...record, ...describeOptions(values, resolve) }));
     }
     return record.before;
   }

@@ -10,8 +10,8 @@ import {
   names,
   type OptionsFor,
   real,
+  target,
   text,
-  textOr,
 } from "./option.ts";
 import { dataOption, engineOptions, jsonOption, modelOption } from "./session.ts";
 
@@ -103,7 +103,7 @@ export const runOptions: OptionsFor<RunValues> = {
 /** All options of the command. */
 export const trainOptions: OptionsFor<TrainValues> = {
   ...runOptions,
-  out: textOr(OUT, "DIR", "where the adapter, the merged model and the checkpoints go"),
+  out: target(OUT, "DIR", "where the adapter, the merged model and the checkpoints go"),
   resume: flag(
     "go on with the run in --out from its newest checkpoint; its options are remembered, and only --lr may be another",
   ),

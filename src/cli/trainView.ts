@@ -1,6 +1,7 @@
 // `lowrank train` in words: what is trained, the held-out loss and a sample before and after, the steps with a curve
 // of the loss, and what to do with the result.
 
+import { withoutSecrets } from "../core/secrets.ts";
 import { NEXT_PROMPT, VALIDATION } from "./defaults.ts";
 import { bytes, duration, percent, plural, shellWord, small, whole, wrap } from "./format.ts";
 import { ownInvocation } from "./invocation.ts";
@@ -156,7 +157,7 @@ function savedRows(event: Done): [string, string][] {
 /** What to try with the result. */
 function nextCommands({ adapter, model }: Done, values: TrainValues): string[] {
   const option = (name: string, value: string | number | undefined) =>
-    value === undefined ? "" : ` ${name} ${shellWord(String(value))}`;
+    value === undefined ? "" : ` ${name} ${shellWord(withoutSecrets(String(value)))}`;
   const tuned =
     adapter === null
       ? option("--model", model)

@@ -109,6 +109,19 @@ function whyNotCompiled(): string {
       "Use Node 20, a browser of 2022, or anything newer."
     );
   }
+  // Jest's environment for jsdom leaves both out.
+  const lacks = ["TextEncoder", "TextDecoder"].filter(
+    (name) => typeof Reflect.get(globalThis, name) !== "function",
+  );
+  if (lacks.length > 0) {
+    return (
+      `This host has no ${lacks.join(" and no ")}, which lowrank needs. Where a test environment leaves them out, ` +
+      `take them from Node: globalThis.${lacks[0]} = require("node:util").${lacks[0]}.`
+    );
+  }
+  if (/^(?:Reference|Type|Range)Error$/.test((failure as Error | undefined)?.name ?? "")) {
+    return `lowrank's WebAssembly could not be made ready: ${String(failure)}. Something that lowrank needs of the host is missing or replaced.`;
+  }
   return (
     `This host refused to compile lowrank's WebAssembly from bytes (${String(failure)}). Two causes are common: ` +
     "a Cloudflare compatibility date before 2025-06-01, and a content security policy without 'wasm-unsafe-eval'. " +

@@ -2,14 +2,15 @@
 // what was expected, what to do. Anything else that escapes the library is a bug in it.
 
 import { escapeControls } from "./controls.ts";
+import { withoutSecrets } from "./secrets.ts";
 
 /** The base of every error that lowrank throws on purpose. */
 export class LowrankError extends Error {
   override name = "LowrankError";
 
-  /** A message may quote what a stranger's file says: control characters in it are escaped. */
+  /** A message may quote what a stranger's file says, whose control characters are escaped, and name addresses. */
   constructor(message: string, options?: ErrorOptions) {
-    super(escapeControls(message), options);
+    super(escapeControls(withoutSecrets(message)), options);
   }
 }
 

@@ -204,12 +204,6 @@ export function absolutePath(path: string): string {
   return pathModule().resolve(path);
 }
 
-/** The path that a `file:` URL names. */
-export function pathOfUrl(url: URL): string {
-  const path = globalThis.process?.getBuiltinModule?.("node:url")?.fileURLToPath(url);
-  return path ?? decodeURIComponent(url.pathname);
-}
-
 function pathModule(): { dirname(path: string): string; resolve(path: string): string } {
   const path = globalThis.process?.getBuiltinModule?.("node:path");
   if (path !== undefined) return path;

@@ -1,5 +1,6 @@
 // Strings of JSON between bytes of UTF-8 and text.
 import { FormatError } from "./error.ts";
+import { isShared } from "./realm.ts";
 
 /** Up to here a string is put together from character codes, which is quicker than a decoder. */
 const SHORT = 128;
@@ -39,7 +40,7 @@ export function expectUtf8(bytes: Uint8Array, file: string): void {
 
 /** Browsers refuse to decode a view of shared memory: copy it. */
 function own(bytes: Uint8Array): Uint8Array {
-  return bytes.buffer instanceof ArrayBuffer ? bytes : new Uint8Array(bytes);
+  return isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
 }
 
 /** The text of bytes that were checked. */

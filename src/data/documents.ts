@@ -5,7 +5,7 @@
 // begin token the very first token of a document has nothing before it and is not trained.
 import { FormatError } from "../core/error.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { decodeUtf8 } from "./utf8.ts";
+import { asText } from "./utf8.ts";
 
 /** One line of a JSONL file; the prompt of a plain text is empty. */
 export interface TextRecord {
@@ -20,11 +20,6 @@ export interface Document {
   readonly trainedFrom: number;
   /** Bytes of UTF-8 that the trained tokens spell (the end token spells none). */
   readonly trainedBytes: number;
-}
-
-/** Text of a string, or of bytes that must be UTF-8; `name` says in errors what it is. */
-export function asText(source: string | Uint8Array, name: string): string {
-  return typeof source === "string" ? source : decodeUtf8(source, name);
 }
 
 /** The number of bytes of a text in UTF-8. */

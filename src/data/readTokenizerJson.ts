@@ -2,10 +2,11 @@
 // any component of another type is refused by its name. Merges are read in both spellings, "a b" and ["a", "b"],
 // and written in the first, which every version understands. `truncation` and `padding` are settings of batching,
 // not of the text, and are not applied.
+import { bytesOf } from "../core/realm.ts";
 import { type AddedToken, BpeTokenizer, type NormalForm } from "./bpeTokenizer.ts";
 import { asComponent, asFields, asId, asList, type Fields, fail } from "./jsonFields.ts";
 import { readTemplate } from "./template.ts";
-import { decodeUtf8 } from "./utf8.ts";
+import { asText } from "./utf8.ts";
 
 /** Options of `readTokenizerJson`: the file does not say which tokens begin and end a document. */
 export interface ReadTokenizerOptions {
@@ -130,10 +131,9 @@ function documentToken(
 }
 
 function parse(source: string | Uint8Array | object): File {
-  if (typeof source === "object" && !(source instanceof Uint8Array)) {
-    return asFields(source, "the file");
-  }
-  const text = typeof source === "string" ? source : decodeUtf8(source, "tokenizer.json");
+  const bytes = bytesOf(source);
+  if (typeof source !== "string" && bytes === null) return asFields(source, "the file");
+  const text = asText(bytes ?? (source as string), "tokenizer.json");
   let value: unknown;
   try {
     value = JSON.parse(text);

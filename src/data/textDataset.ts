@@ -3,9 +3,10 @@
 // the bytes of the held-out part are known exactly.
 import { FormatError } from "../core/error.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
-import { asText, byteLength } from "./documents.ts";
+import { byteLength } from "./documents.ts";
 import { cutBlocks, cutWhole } from "./packing.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { asText } from "./utf8.ts";
 
 // How far back from the exact place a line may begin for the text to be parted there: characters, and part of all.
 const LINE_SEARCH = 2000;
@@ -34,7 +35,7 @@ function splitPoint(text: string, validation: number): number {
  */
 export function textDataset(
   tokenizer: Tokenizer,
-  source: string | Uint8Array,
+  source: string | Uint8Array | ArrayBuffer,
   options: DatasetOptions,
   name = "The text",
 ): Dataset {

@@ -1,6 +1,8 @@
 // Bytes to text, strictly: a training text with a broken character is refused with the offset of the first byte that
 // is not UTF-8 (RFC 3629), instead of being trained on with U+FFFD in its place.
-import { FormatError } from "../core/error.ts";
+import { FormatError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
+import { bytesOf, isShared } from "../core/realm.ts";
 
 // How many bytes the character at `i` has; 0 if it is not valid. The second byte excludes overlong forms,
 // surrogates and values above U+10FFFF.
@@ -41,7 +43,9 @@ export function invalidUtf8Offset(bytes: Uint8Array): number {
  */
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // Browsers refuse to decode a view of shared memory: copy it.
+    const own = isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
+    return new TextDecoder("utf-8", { fatal: true }).decode(own);
   } catch {
     const offset = invalidUtf8Offset(bytes);
     const value = (bytes[offset] ?? 0).toString(16).padStart(2, "0");
@@ -53,4 +57,17 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
           : "Save it as UTF-8, or remove that byte."),
     );
   }
+}
+
+/**
+ * The text that a caller gives: a string, or bytes of UTF-8. A byte order mark at the beginning is dropped from both.
+ * @param name what it is, for errors
+ * @throws FormatError if the bytes are not UTF-8, UsageError for anything else
+ */
+export function asText(source: string | Uint8Array | ArrayBuffer, name: string): string {
+  // Node's `readFileSync(path, "utf8")` keeps the mark.
+  if (typeof source === "string") return source.startsWith("\ufeff") ? source.slice(1) : source;
+  const bytes = bytesOf(source);
+  if (bytes !== null) return decodeUtf8(bytes, name);
+  throw new UsageError(`${name} is ${kindOf(source)}; expected a string, or bytes of UTF-8.`);
 }

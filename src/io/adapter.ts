@@ -8,7 +8,10 @@ import { defaultTargets, matchTargets, type Targets } from "../adapters/target.t
 import { writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
+import { type PathLike, pathOf } from "../core/location.ts";
+import { isMap } from "../core/realm.ts";
 import { revisionEntry } from "../core/revision.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type AdaptedModule, matchAdapterTensors, PREFIX } from "./adapter-tensors.ts";
@@ -62,8 +65,9 @@ export function adapterFiles(
     const values = parameter.toArray() as Float32Array;
     tensors.set(`${PREFIX}${name}`, fromFloat32(values, parameter.shape));
   }
-  const given: Iterable<[string, string]> =
-    metadata instanceof Map ? metadata : Object.entries(metadata);
+  const given: Iterable<[string, string]> = isMap(metadata)
+    ? (metadata as ReadonlyMap<string, string>)
+    : Object.entries(metadata);
   const header = new Map<string, string>(given);
   for (const [key, value] of header) {
     if (typeof value === "string") continue;
@@ -79,7 +83,8 @@ export function adapterFiles(
 function describe(adapter: Adapter): PeftConfig {
   const { model, config } = adapter;
   const before = adapter instanceof LoadedAdapter ? adapter.description : null;
-  const name = model instanceof PretrainedModel && model.name !== "" ? model.name : null;
+  const own = model instanceof PretrainedModel && model.name !== "" ? model.name : null;
+  const base = before?.baseModelNameOrPath ?? own;
   return {
     lora: {
       ...config,
@@ -87,7 +92,8 @@ function describe(adapter: Adapter): PeftConfig {
       fanInFanOut: [...adapter.layers.keys()].some((path) => isTransposed(model, path)),
     },
     taskType: before === null ? "CAUSAL_LM" : before.taskType,
-    baseModelNameOrPath: before?.baseModelNameOrPath ?? name,
+    // An adapter is made to be shared: it names no user and no token of the base's address.
+    baseModelNameOrPath: base === null ? null : withoutSecrets(base),
     revision: before?.revision ?? null,
     ...(before?.fields === undefined ? {} : { fields: before.fields }),
   };
@@ -111,13 +117,14 @@ function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModu
  */
 export async function saveAdapter(
   adapter: Adapter,
-  directory: string,
+  directory: PathLike,
   { overwrite = false, ...options }: SaveAdapterOptions = {},
   fs?: FileSystem,
 ): Promise<void> {
+  const path = pathOf(directory, "The directory to save the adapter to");
   // PEFT keeps adapters of other names in directories of their own below.
-  const isAdapter = (name: string) => kindOfPath(`${directory}/${name}/${CONFIG}`, fs) === "file";
-  writeDirectory(directory, adapterFiles(adapter, options), { owns: isAdapter, overwrite }, fs);
+  const isAdapter = (name: string) => kindOfPath(`${path}/${name}/${CONFIG}`, fs) === "file";
+  writeDirectory(path, adapterFiles(adapter, options), { owns: isAdapter, overwrite }, fs);
 }
 
 /**

@@ -1,8 +1,12 @@
 // Where the files of a model or an adapter come from: a directory, a URL below which they lie, or bytes by
 // file name. A reader asks for files by plain name and need not know which it is.
-import { FormatError, LowrankError, UsageError } from "../core/error.ts";
-import { kindOfPath, list, pathOfUrl, readFile } from "../core/files.ts";
+import { FormatError, UsageError } from "../core/error.ts";
+import { kindOfPath, list, readFile } from "../core/files.ts";
+import { isLocation, type PathLike, placeOf } from "../core/location.ts";
+import { bytesOf, isMap } from "../core/realm.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import { quote } from "./json.ts";
+import { fetchFile } from "./web.ts";
 
 /** Files by plain name. */
 export interface FileSource {
@@ -12,27 +16,21 @@ export interface FileSource {
   read(file: string): Promise<Uint8Array | null>;
   /** The names that exist, or null where they cannot be listed (a URL). */
   list(): string[] | null;
+  /** Why `read` gave null, where more is known than that there is no such file. */
+  why?(file: string): string | null;
 }
 
-/** What stands for a model or an adapter: a directory, a URL, or bytes by file name. */
+/** What stands for a model or an adapter: a directory, a URL (text or object), or bytes by file name. */
 export type FileLocation =
-  | string
-  | URL
-  | ReadonlyMap<string, Uint8Array>
-  | Readonly<Record<string, Uint8Array>>;
+  | PathLike
+  | ReadonlyMap<string, Uint8Array | ArrayBuffer>
+  | Readonly<Record<string, Uint8Array | ArrayBuffer>>;
 
-/** Opens a place to read files from. A string is a URL if it begins with http:// or https://. */
+/** Opens a place to read files from. A text is a URL if it begins with http://, https:// or file:. */
 export function openSource(location: FileLocation): FileSource {
-  if (typeof location === "string") {
-    if (/^https?:\/\//i.test(location)) return fromUrl(new URL(location));
-    return fromDirectory(location);
-  }
-  if (location instanceof URL) {
-    if (location.protocol === "http:" || location.protocol === "https:") return fromUrl(location);
-    if (location.protocol === "file:") return fromDirectory(pathOfUrl(location));
-    throw new UsageError(
-      `${quote(location.href)} cannot be read; give an http, https or file URL.`,
-    );
+  if (isLocation(location)) {
+    const place = placeOf(location, "The place of a model or an adapter");
+    return "web" in place ? fromWeb(place.web) : fromDirectory(place.path);
   }
   if (typeof location === "object" && location !== null) return fromBytes(location);
   throw new UsageError(
@@ -43,7 +41,9 @@ export function openSource(location: FileLocation): FileSource {
 
 /** Requires a plain file name: nothing that could lead out of the directory. */
 export function checkFileName(file: string, where: string): string {
-  if (/^[^\\/:%?#\0]{1,255}$/.test(file) && file !== "." && file !== "..") return file;
+  // Control characters would be part of messages.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  if (/^[^\\/:%?#\x00-\x1f\x7f]{1,255}$/.test(file) && file !== "." && file !== "..") return file;
   throw new FormatError(
     `${where} names the file ${quote(file)}; only plain names of files in the same directory are allowed.`,
   );
@@ -69,47 +69,39 @@ function fromDirectory(path: string): FileSource {
   };
 }
 
-function fromUrl(url: URL): FileSource {
-  const base = new URL(url);
+function fromWeb(url: URL): FileSource {
+  const base = new URL(url.href);
   base.hash = "";
   base.pathname = base.pathname.replace(/\/*$/, "/");
+  const name = withoutSecrets(base.href);
+  const reasons = new Map<string, string>();
   return {
-    name: base.href,
+    name,
     list: () => null,
+    why: (file) => reasons.get(file) ?? null,
     async read(file) {
-      const target = new URL(base);
-      target.pathname += checkFileName(file, base.href);
-      const failed = (reason: string, cause?: unknown) =>
-        new LowrankError(`Could not fetch ${target.href}: ${reason}.`, { cause });
-      let response: Response;
-      try {
-        response = await fetch(target);
-      } catch (error) {
-        throw failed(error instanceof Error ? error.message : String(error), error);
-      }
-      if (response.status === 404) return null;
-      if (!response.ok)
-        throw failed(`the server answers ${response.status} ${response.statusText}`);
-      // Servers of web apps answer a missing file with the app's start page.
-      if (response.headers.get("content-type")?.startsWith("text/html")) return null;
-      try {
-        return new Uint8Array(await response.arrayBuffer());
-      } catch (error) {
-        throw failed(error instanceof Error ? error.message : String(error), error);
-      }
+      const target = new URL(base.href);
+      target.pathname += checkFileName(file, name);
+      const answer = await fetchFile(target);
+      if ("bytes" in answer) return answer.bytes;
+      reasons.set(file, answer.missing);
+      return null;
     },
   };
 }
 
 function fromBytes(
-  files: ReadonlyMap<string, Uint8Array> | Readonly<Record<string, Uint8Array>>,
+  files: ReadonlyMap<string, unknown> | Readonly<Record<string, unknown>>,
 ): FileSource {
-  const map = new Map<string, Uint8Array>(files instanceof Map ? files : Object.entries(files));
-  for (const [file, bytes] of map) {
-    if (bytes instanceof Uint8Array) continue;
-    throw new UsageError(
-      `The file ${quote(String(file))} must be given as a Uint8Array of its bytes.`,
-    );
+  const map = new Map<string, Uint8Array>();
+  for (const [file, value] of isMap(files) ? files : Object.entries(files)) {
+    const bytes = bytesOf(value);
+    if (bytes === null) {
+      throw new UsageError(
+        `The file ${quote(String(file))} must be given as a Uint8Array of its bytes.`,
+      );
+    }
+    map.set(String(file), bytes);
   }
   return {
     name: "the files given",
@@ -124,7 +116,13 @@ export async function readRequired(source: FileSource, file: string): Promise<Ui
   if (bytes !== null) return bytes;
   const names = source.list();
   const shown = names?.slice(0, 10).map(quote).join(", ");
-  const found = names === null ? "" : `; found ${shown === "" ? "nothing" : shown}`;
+  const reason = source.why?.(file) ?? null;
+  const found =
+    names === null
+      ? reason === null
+        ? ""
+        : `: ${reason}`
+      : `; found ${shown === "" ? "nothing" : shown}`;
   throw new FormatError(`There is no ${file} in ${source.name}${found}.`);
 }
 

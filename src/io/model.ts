@@ -5,6 +5,7 @@ import { writeDirectory } from "../core/directory-writer.ts";
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
+import { isLocation, type PathLike, pathOf } from "../core/location.ts";
 import { revisionEntry } from "../core/revision.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -89,7 +90,7 @@ function nameOf(
   fields: JsonObject,
 ): string {
   if (location === undefined) return EMBEDDED_MODEL.slice(EMBEDDED_MODEL.lastIndexOf("/") + 1);
-  if (typeof location === "string" || location instanceof URL) return source.name;
+  if (isLocation(location)) return source.name;
   const name = fields.get("_name_or_path");
   return typeof name === "string" ? name : "";
 }
@@ -179,11 +180,12 @@ function store(
  */
 export async function saveModel(
   model: Transformer,
-  directory: string,
+  directory: PathLike,
   { overwrite = false, ...options }: SaveModelOptions = {},
   fs?: FileSystem,
 ): Promise<void> {
-  writeDirectory(directory, modelFiles(model, options), { owns: isModelFile, overwrite }, fs);
+  const path = pathOf(directory, "The directory to save the model to");
+  writeDirectory(path, modelFiles(model, options), { owns: isModelFile, overwrite }, fs);
 }
 
 function isModelFile(name: string): boolean {

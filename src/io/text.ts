@@ -1,19 +1,22 @@
 // Text to train on: a file, a string or bytes, or the text that comes with the package.
-import { UsageError } from "../core/error.ts";
+import { FormatError, UsageError } from "../core/error.ts";
 import { readFile } from "../core/files.ts";
+import { type PathLike, placeOf } from "../core/location.ts";
+import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
 import { jsonlDataset } from "../data/jsonlDataset.ts";
 import { textDataset } from "../data/textDataset.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { quote } from "./json.ts";
 import { BUNDLED_TEXT, openPackaged } from "./packaged.ts";
+import { fetchFile } from "./web.ts";
 
 /** Which text, and how it is cut into batches. */
 export interface LoadTextOptions extends DatasetOptions {
-  /** A file of plain text, or of JSON lines when its name ends with `.jsonl`. */
-  readonly path?: string;
+  /** A file of plain text, or of JSON lines when its name ends with `.jsonl`; a path or a URL. */
+  readonly path?: PathLike;
   /** Plain text, or bytes of UTF-8, instead of a file. */
-  readonly text?: string | Uint8Array;
+  readonly text?: string | Uint8Array | ArrayBuffer;
 }
 
 /** What is needed of a model to make its data. */
@@ -50,6 +53,19 @@ export async function loadText(
     const bytes = (await source.read(file)) ?? new Uint8Array(0);
     return textDataset(model.tokenizer, bytes, options, `${directory}/${file}`);
   }
-  const make = path.toLowerCase().endsWith(".jsonl") ? jsonlDataset : textDataset;
-  return make(model.tokenizer, readFile(path), options, quote(path));
+  const { name, bytes } = await readTextFile(path);
+  const make = name.toLowerCase().endsWith(".jsonl") ? jsonlDataset : textDataset;
+  return make(model.tokenizer, bytes, options, quote(name));
+}
+
+/** The file that a location names, and how it is called: its path, or its address without user and query. */
+export async function readTextFile(
+  location: PathLike,
+): Promise<{ readonly name: string; readonly bytes: Uint8Array }> {
+  const place = placeOf(location, "The path of the text");
+  if ("path" in place) return { name: place.path, bytes: readFile(place.path) };
+  const name = withoutSecrets(place.web.href);
+  const answer = await fetchFile(place.web);
+  if ("bytes" in answer) return { name, bytes: answer.bytes };
+  throw new FormatError(`There is no text at ${name}: ${answer.missing}.`);
 }

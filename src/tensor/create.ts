@@ -1,6 +1,7 @@
 // New tensors from numbers.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { typedArrayOf } from "../core/realm.ts";
 import { recording } from "../core/recording.ts";
 import { type LeafOptions, leaf } from "./apply.ts";
 import type { Tensor, Values } from "./tensor.ts";
@@ -34,7 +35,8 @@ function raggedError(shape: readonly number[]): ShapeError {
 
 /** Is this an array that becomes a tensor's numbers as it is? */
 export function isNumbers(data: unknown): data is Values {
-  return data instanceof Float32Array || data instanceof Int32Array;
+  const name = typedArrayOf(data);
+  return name === "Float32Array" || name === "Int32Array";
 }
 
 /**
@@ -63,7 +65,7 @@ export function tensor(
       `Shape [${shape}] holds ${size} elements, but ${values.length} were given.`,
     );
   }
-  const dtype = options.dtype ?? (data instanceof Int32Array ? "int32" : "float32");
+  const dtype = options.dtype ?? (typedArrayOf(data) === "Int32Array" ? "int32" : "float32");
   const made = leaf(shape, (out) => out.set(values), { ...options, dtype });
   if (isNumbers(data) && !made.persistent) recording()?.input(data, made.address);
   return made;
