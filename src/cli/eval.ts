@@ -3,8 +3,9 @@
 import { FormatError } from "../core/error.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { makeBatch, type Row } from "../data/batch.ts";
-import { byteLength, encodeRecord, parseJsonl } from "../data/documents.ts";
+import { byteLength, encodeRecord } from "../data/documents.ts";
 import { cutWhole, packDocuments } from "../data/packing.ts";
+import { formOf, readRecords } from "../data/records.ts";
 import { decodeUtf8 } from "../data/utf8.ts";
 import { loadAdapter } from "../io/adapter.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
@@ -180,15 +181,18 @@ async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Pa
   const { tokenizer, config } = model;
   const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions);
   const name = nameOf(values.data);
-  const bytes =
-    values.data === undefined ? await bundledText() : (await readTextFile(values.data)).bytes;
+  const read = async () =>
+    values.data === undefined ? bundledText() : (await readTextFile(values.data)).bytes;
   const inRows = (rows: readonly Row[]) => batchesOf(rows, values.batchSize, blockSize);
-  if (values.data?.toLowerCase().endsWith(".jsonl")) {
-    const documents = parseJsonl(bytes, name).map((record) => encodeRecord(tokenizer, record));
+  const form = values.data === undefined ? "plain" : formOf(name);
+  if (form !== "plain") {
+    const records = readRecords(await read(), form, name);
+    const documents = Array.from(records, (record) => encodeRecord(tokenizer, record));
     const trainedBytes = documents.reduce((sum, document) => sum + document.trainedBytes, 0);
     return { name, batches: inRows(packDocuments(documents, blockSize)), bytes: trainedBytes };
   }
-  const text = decodeUtf8(bytes, name);
+  // The bytes are not kept beside the text.
+  const text = decodeUtf8(await read(), name);
   const tokens = Int32Array.from(tokenizer.encode(text));
   if (tokens.length < 2) {
     throw new FormatError(

@@ -45,7 +45,7 @@ export const adapterOption: Option<string | undefined> = source(
 
 export const dataOption: Option<string | undefined> = source(
   "FILE",
-  'plain text, or .jsonl with {"text"} or {"prompt", "completion"} in each line (default the bundled text)',
+  'plain text, or records with "text" or "prompt" and "completion": .jsonl, .ndjson, a .json array (default the bundled text)',
 );
 
 /** The named model or the embedded one. */

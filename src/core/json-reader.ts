@@ -15,7 +15,6 @@ import {
 
 /** Deeper nesting is refused, also in what is stepped over. */
 const MAX_DEPTH = 64;
-/** The longest string that is built, in bytes. */
 const MAX_STRING = 1 << 26;
 const QUOTE = 0x22;
 const WORDS: readonly string[] = ["null", "true", "false", "NaN", "Infinity", "-Infinity"];
@@ -97,8 +96,18 @@ export class JsonReader {
     const begin = this.position + 1;
     const escaped = this.skipString();
     const end = this.position - 1;
-    if (end - begin > MAX_STRING) this.fail(`a string of ${end - begin} bytes`);
+    if (end - begin > this.longestString) this.fail(`a string of ${end - begin} bytes`);
     return escaped ? unescaped(this.bytes, begin, end) : decode(this.bytes, begin, end);
+  }
+
+  /** The longest string that is built, in bytes. */
+  protected get longestString(): number {
+    return MAX_STRING;
+  }
+
+  /** What becomes of half a surrogate pair. */
+  protected halfPair(): void {
+    this.fail("a string with half a surrogate pair");
   }
 
   /** Steps over a string. Does it hold escapes? */
@@ -113,11 +122,12 @@ export class JsonReader {
       if (code === BACKSLASH) {
         escaped = true;
         const unit = this.#skipEscape();
-        if (high !== isLow(unit)) this.fail("a string with half a surrogate pair");
+        if (high !== isLow(unit)) this.halfPair();
         high = isHigh(unit);
         continue;
       }
-      if (high) this.fail("a string with half a surrogate pair");
+      if (high) this.halfPair();
+      high = false;
       if (code === QUOTE) break;
       if (code < 0x20) {
         this.fail(code < 0 ? "open string" : "control character in a string");

@@ -7,6 +7,9 @@ const SHORT = 128;
 /** So many bytes at a time are checked to be UTF-8. */
 const CHUNK = 1 << 16;
 
+/** What stands for half a surrogate pair. */
+const HALF = 0xfffd;
+
 /** Begins an escape. */
 export const BACKSLASH = 0x5c;
 /** What a letter behind a backslash stands for, both as codes; u is not among them. */
@@ -70,29 +73,36 @@ export function hexUnit(bytes: Uint8Array, at: number): number {
 export const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
 export const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000;
 
-/** The text of a string with escapes, all of which were checked; UTF-8 again on the way, never longer than before. */
+/**
+ * The text of a string with escapes, all of which were checked; UTF-8 again on the way, never longer than before. Half a
+ * surrogate pair is U+FFFD.
+ */
 export function unescaped(bytes: Uint8Array, begin: number, end: number): string {
   const out = new Uint8Array(end - begin);
   let length = 0;
   let high = 0;
   for (let at = begin; at < end; ) {
     const code = bytes[at]!;
-    if (code !== BACKSLASH) {
+    const letter = bytes[at + 1]!;
+    const unit =
+      code !== BACKSLASH ? -1 : letter === 0x75 ? hexUnit(bytes, at + 2) : ESCAPES.get(letter)!;
+    if (high !== 0 && !isLow(unit)) length = putUtf8(out, length, HALF);
+    if (unit < 0) {
       out[length++] = code;
       at++;
-      continue;
+    } else {
+      at += letter === 0x75 ? 6 : 2;
+      if (!isHigh(unit)) length = putUtf8(out, length, pointOf(high, unit));
     }
-    const letter = bytes[at + 1]!;
-    const unit = letter === 0x75 ? hexUnit(bytes, at + 2) : ESCAPES.get(letter)!;
-    at += letter === 0x75 ? 6 : 2;
-    if (isHigh(unit)) {
-      high = unit;
-      continue;
-    }
-    const point = isLow(unit) ? 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00) : unit;
-    length = putUtf8(out, length, point);
+    high = isHigh(unit) ? unit : 0;
   }
+  if (high !== 0) length = putUtf8(out, length, HALF);
   return decode(out, 0, length);
+}
+
+function pointOf(high: number, unit: number): number {
+  if (!isLow(unit)) return unit;
+  return high === 0 ? HALF : 0x10000 + ((high - 0xd800) << 10) + (unit - 0xdc00);
 }
 
 /** Writes a character and gives the place behind it. */

@@ -4,8 +4,9 @@ import { FormatError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
 import { trainedTargets } from "./batch.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
-import { type Document, encodeRecord, parseJsonl } from "./documents.ts";
+import { type Document, encodeRecord } from "./documents.ts";
 import { packDocuments, packedRows } from "./packing.ts";
+import { type Records, readRecords } from "./records.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const SPLIT_SEED = 0;
@@ -40,15 +41,25 @@ function chooseHeldOut(count: number, validation: number, name: string): Set<num
  */
 export function jsonlDataset(
   tokenizer: Tokenizer,
-  source: string | Uint8Array,
+  source: string | Uint8Array | ArrayBuffer,
   options: DatasetOptions,
   name = "the JSONL text",
 ): Dataset {
+  checkOptions(options);
+  return documentsDataset(tokenizer, readRecords(source, "lines", name), options, name);
+}
+
+/** The same of records in any form. */
+export function documentsDataset(
+  tokenizer: Tokenizer,
+  records: Records,
+  options: DatasetOptions,
+  name: string,
+): Dataset {
   const validation = checkOptions(options);
   const { blockSize } = options;
-  const records = parseJsonl(source, name);
   const held = chooseHeldOut(records.length, validation, name);
-  const documents = records.map((record) => encodeRecord(tokenizer, record));
+  const documents = Array.from(records, (record) => encodeRecord(tokenizer, record));
   const trainDocuments = documents.filter((_, i) => !held.has(i));
   const validationDocuments = documents.filter((_, i) => held.has(i));
   const rows = packDocuments(trainDocuments, blockSize);

@@ -4,6 +4,9 @@ import { FormatError, UsageError } from "../core/error.ts";
 import { kindOf } from "../core/kind.ts";
 import { bytesOf, isShared } from "../core/realm.ts";
 
+/** So many bytes at a time are checked. */
+const CHUNK = 1 << 16;
+
 // How many bytes the character at `i` has; 0 if it is not valid. The second byte excludes overlong forms,
 // surrogates and values above U+10FFFF.
 function characterLength(bytes: Uint8Array, i: number): number {
@@ -36,6 +39,29 @@ export function invalidUtf8Offset(bytes: Uint8Array): number {
   return -1;
 }
 
+/** The error about bytes that are no UTF-8; `name` says what they are. */
+export function utf8Error(bytes: Uint8Array, name: string): FormatError {
+  const offset = invalidUtf8Offset(bytes);
+  if (offset < 0) {
+    return new FormatError(
+      `${name} is too long for one text: it has ${bytes.length} bytes. Part it into several files.`,
+    );
+  }
+  const value = (bytes[offset] ?? 0).toString(16).padStart(2, "0");
+  const utf16 = offset === 0 && (bytes[0] === 0xff || bytes[0] === 0xfe);
+  return new FormatError(
+    `${name} is not valid UTF-8: byte 0x${value} at offset ${offset} is not part of a character. ` +
+      (utf16
+        ? "It looks like UTF-16: save it as UTF-8."
+        : "Save it as UTF-8, or remove that byte."),
+  );
+}
+
+/** Browsers refuse to decode a view of shared memory: copy it. */
+function own(bytes: Uint8Array): Uint8Array {
+  return isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
+}
+
 /**
  * Decodes UTF-8; a byte order mark at the beginning is dropped.
  * @param name what the bytes are, for the error
@@ -43,20 +69,32 @@ export function invalidUtf8Offset(bytes: Uint8Array): number {
  */
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
   try {
-    // Browsers refuse to decode a view of shared memory: copy it.
-    const own = isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
-    return new TextDecoder("utf-8", { fatal: true }).decode(own);
+    return new TextDecoder("utf-8", { fatal: true }).decode(own(bytes));
   } catch {
-    const offset = invalidUtf8Offset(bytes);
-    const value = (bytes[offset] ?? 0).toString(16).padStart(2, "0");
-    const utf16 = offset === 0 && (bytes[0] === 0xff || bytes[0] === 0xfe);
-    throw new FormatError(
-      `${name} is not valid UTF-8: byte 0x${value} at offset ${offset} is not part of a character. ` +
-        (utf16
-          ? "It looks like UTF-16: save it as UTF-8."
-          : "Save it as UTF-8, or remove that byte."),
-    );
+    throw utf8Error(bytes, name);
   }
+}
+
+/** Bytes of UTF-8 that a caller gives, checked, or those of a string; without a byte order mark at the beginning. */
+export function asUtf8(source: string | Uint8Array | ArrayBuffer, name: string): Uint8Array {
+  if (typeof source === "string") return new TextEncoder().encode(asText(source, name));
+  const bytes = bytesOf(source);
+  if (bytes === null) throw notText(source, name);
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  try {
+    for (let at = 0; at < bytes.length; at += CHUNK) {
+      decoder.decode(own(bytes.subarray(at, at + CHUNK)), { stream: true });
+    }
+    decoder.decode();
+  } catch {
+    throw utf8Error(bytes, name);
+  }
+  const [a, b, c] = bytes;
+  return a === 0xef && b === 0xbb && c === 0xbf ? bytes.subarray(3) : bytes;
+}
+
+function notText(source: unknown, name: string): UsageError {
+  return new UsageError(`${name} is ${kindOf(source)}; expected a string, or bytes of UTF-8.`);
 }
 
 /**
@@ -69,5 +107,5 @@ export function asText(source: string | Uint8Array | ArrayBuffer, name: string):
   if (typeof source === "string") return source.startsWith("\ufeff") ? source.slice(1) : source;
   const bytes = bytesOf(source);
   if (bytes !== null) return decodeUtf8(bytes, name);
-  throw new UsageError(`${name} is ${kindOf(source)}; expected a string, or bytes of UTF-8.`);
+  throw notText(source, name);
 }

@@ -4,7 +4,8 @@ import { readFile } from "../core/files.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
-import { jsonlDataset } from "../data/jsonlDataset.ts";
+import { documentsDataset } from "../data/jsonlDataset.ts";
+import { formOf, readRecords } from "../data/records.ts";
 import { textDataset } from "../data/textDataset.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { quote } from "./json.ts";
@@ -13,7 +14,7 @@ import { fetchFile } from "./web.ts";
 
 /** Which text, and how it is cut into batches. */
 export interface LoadTextOptions extends DatasetOptions {
-  /** A file of plain text, or of JSON lines when its name ends with `.jsonl`; a path or a URL. */
+  /** A file of plain text, of JSON lines (`.jsonl`, `.ndjson`) or of an array of records (`.json`); a path or a URL. */
   readonly path?: PathLike;
   /** Plain text, or bytes of UTF-8, instead of a file. */
   readonly text?: string | Uint8Array | ArrayBuffer;
@@ -54,8 +55,10 @@ export async function loadText(
     return textDataset(model.tokenizer, bytes, options, `${directory}/${file}`);
   }
   const { name, bytes } = await readTextFile(path);
-  const make = name.toLowerCase().endsWith(".jsonl") ? jsonlDataset : textDataset;
-  return make(model.tokenizer, bytes, options, quote(name));
+  const form = formOf(name);
+  if (form === "plain") return textDataset(model.tokenizer, bytes, options, quote(name));
+  const records = readRecords(bytes, form, quote(name));
+  return documentsDataset(model.tokenizer, records, options, quote(name));
 }
 
 /** The file that a location names, and how it is called: its path, or its address without user and query. */

@@ -190,6 +190,30 @@ test("JSON lines with prompt and completion train on the completions", async () 
   assert.is(result.code, 0, result.stderr);
   const data = firstEvent(result)["data"] as { documents: number };
   assert.is(data.documents, lines.length);
+
+  // The same records in the other forms give the same numbers, in train and in eval.
+  const array = join(root, "pairs.JSON");
+  writeFileSync(array, `\ufeff[${lines.join(",\n")}]`);
+  const other = join(root, "pairs.ndjson");
+  writeFileSync(
+    other,
+    lines.map((line) => line.replace("}", ', "text": null, "x": NaN}')).join("\n"),
+  );
+  const eventOf = async (words: readonly string[]) => firstEvent(await lowrank(words));
+  for (const extra of [[], ["--all"]]) {
+    const evaluate = ["eval", "--json", "--model", model, "--block-size", "32", ...extra];
+    const expected = await eventOf([...evaluate, "--data", file]);
+    assert.type(expected["loss"], "number");
+    for (const path of [array, other]) {
+      const found = await eventOf([...evaluate, "--data", path]);
+      for (const key of ["loss", "tokens", "bytes"]) assert.is(found[key], expected[key], key);
+    }
+  }
+  for (const path of [array, other]) {
+    const again = await train(`${path.length} pairs`, "--json", "--data", path, "--steps", "1");
+    assert.is(again.code, 0, again.stderr);
+    assert.equal((firstEvent(again)["data"] as { documents: number }).documents, lines.length);
+  }
 });
 
 test.after(() => rmSync(root, { recursive: true, force: true }));

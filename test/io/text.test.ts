@@ -51,6 +51,40 @@ test("a file that ends with .jsonl is read line by line", async () => {
   assert.is(data.summary.documents, 3);
 });
 
+test("a file that ends with .ndjson or .json is read as records, whatever the case of the letters", async () => {
+  const options = { ...sizes, validation: 0.4 };
+  const expected = jsonlDataset(tokenizer, lines, options);
+  const files = [
+    file("lines.ndjson", lines),
+    file("LINES.NDJSON", `\ufeff${lines}`),
+    file("array.json", `\ufeff[${lines.replaceAll("\n", ",")}]`),
+    file(
+      "ARRAY.Json",
+      JSON.stringify(
+        lines.split("\n").map((line) => JSON.parse(line)),
+        null,
+        2,
+      ),
+    ),
+  ];
+  for (const path of files) {
+    const data = await loadText(model, { path, ...options });
+    assert.equal(data.batchAt(0), expected.batchAt(0));
+    assert.equal(data.summary, expected.summary);
+  }
+});
+
+test("a byte order mark at the beginning of a text is dropped, of strings too", async () => {
+  const expected = textDataset(tokenizer, plain, sizes);
+  const marked = `\ufeff${plain}`;
+  const bytes = new TextEncoder().encode(marked);
+  for (const from of [{ text: marked }, { text: bytes }, { path: file("mark.txt", bytes) }]) {
+    const data = await loadText(model, { ...from, ...sizes });
+    assert.equal(data.summary, expected.summary);
+    assert.equal(data.batchAt(0), expected.batchAt(0));
+  }
+});
+
 test("what is wrong with a file is said with its name", async () => {
   const cases: readonly (readonly [string, string | Uint8Array, RegExp])[] = [
     ["empty.txt", "", /is empty/],
