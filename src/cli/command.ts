@@ -17,6 +17,8 @@ export interface Command {
   /** Lines to try, without `lowrank` in front, and what they do. */
   readonly examples: readonly (readonly [string, string])[];
   readonly options: Options;
+  /** It saves files, which is worth doing even if nobody reads what it prints. */
+  readonly saves?: true;
   /** Runs it; the result is the exit code. */
   run(words: readonly string[], terminal: Terminal, help: () => void): Promise<number>;
 }
@@ -33,7 +35,7 @@ const HELP = { help: flag("print this help") };
 
 /** Makes a command that reads and checks its arguments before it runs. */
 export function defineCommand<O extends Options>(definition: CommandDefinition<O>): Command {
-  const { name, summary, description, examples, positional } = definition;
+  const { name, summary, description, examples, saves, positional } = definition;
   const options = { ...definition.options, ...HELP };
   return {
     name,
@@ -41,6 +43,7 @@ export function defineCommand<O extends Options>(definition: CommandDefinition<O
     description,
     examples,
     options,
+    ...(saves === undefined ? {} : { saves }),
     usage: positional === undefined ? "[options]" : `[${positional}] [options]`,
     async run(words, terminal, help) {
       // Help is given whatever else stands there.

@@ -41,6 +41,11 @@ export async function runCommandLine(
   }
 }
 
+/** Whether these words run a command that saves files. */
+export function savesFiles([name]: readonly string[]): boolean {
+  return COMMANDS.some((command) => command.name === name && command.saves === true);
+}
+
 async function dispatch(
   name: string | undefined,
   rest: readonly string[],
