@@ -24,8 +24,19 @@ export const VALIDATION = 0.1;
 /** Steps from one checkpoint to the next. */
 export const CHECKPOINT_EVERY = 50;
 
-/** Where `train` writes. */
+/** Where `train` writes; when that is taken, to the same with a number. */
 export const OUT = "lowrank-out";
+
+/** The most that may be asked for: no machine has memory for more, or nobody time. */
+export const MOST = {
+  rank: 16_384,
+  steps: 1_000_000_000,
+  /** Rows times tokens in a row. */
+  batchTokens: 1_048_576,
+  /** Batches for one step. */
+  batches: 1_000_000,
+  newTokens: 1_000_000,
+} as const;
 
 /** Samples of the model's writing, before and after. */
 export const SAMPLE = {

@@ -14,7 +14,7 @@ import type { TokenBatch } from "../nn/batch.ts";
 import { bitsPerByte, evaluate } from "../train/evaluate.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { RUN, VALIDATION } from "./defaults.ts";
+import { MOST, RUN, VALIDATION } from "./defaults.ts";
 import { duration, plural, whole } from "./format.ts";
 import { count, flag, type OptionsFor, real } from "./option.ts";
 import {
@@ -66,10 +66,10 @@ const options: OptionsFor<EvalValues> = {
     { above: 0, below: 1 },
     "the part that is held out; the same value gives the part that train held out",
   ),
-  batchSize: count(RUN.batchSize, { least: 1 }, "rows in a batch"),
+  batchSize: count(RUN.batchSize, { least: 1, most: MOST.batchTokens }, "rows in a batch"),
   blockSize: count(
     undefined,
-    { least: 1, shown: `${RUN.blockSize}, or what the model takes` },
+    { least: 1, most: MOST.batchTokens, shown: `${RUN.blockSize}, or what the model takes` },
     "tokens in a row; more give each token more context",
   ),
   ...engineOptions,
@@ -170,7 +170,8 @@ function nameOf(data: string | undefined): string {
 
 async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part> {
   const { data: path, batchSize, validation } = values;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config.maxPositions);
+  const { maxPositions } = model.config;
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, maxPositions, batchSize);
   const data = await openText(model, path, { batchSize, blockSize, validation });
   const name = `the held-out part of ${nameOf(path)}`;
   return { name, batches: data.validationBatches(), bytes: data.summary.validationBytes };
@@ -178,12 +179,13 @@ async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part
 
 /** Every token of a text but the first of each document, which nothing comes before. */
 async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Part> {
+  const { batchSize } = values;
   const { tokenizer, config } = model;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions);
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions, batchSize);
   const name = nameOf(values.data);
   const read = async () =>
     values.data === undefined ? bundledText() : (await readTextFile(values.data)).bytes;
-  const inRows = (rows: readonly Row[]) => batchesOf(rows, values.batchSize, blockSize);
+  const inRows = (rows: readonly Row[]) => batchesOf(rows, batchSize, blockSize);
   const form = values.data === undefined ? "plain" : formOf(name);
   if (form !== "plain") {
     const records = readRecords(await read(), form, name);

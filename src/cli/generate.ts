@@ -1,11 +1,12 @@
 // `lowrank generate`: lets a model write on. The text goes to standard output as it comes, the speed to standard error.
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { DecodeStream } from "../data/tokenizer.ts";
 import { loadAdapter } from "../io/adapter.ts";
 import { generateTokens } from "../train/generate.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { GENERATE, RUN } from "./defaults.ts";
+import { GENERATE, MOST, RUN } from "./defaults.ts";
 import { duration, plural, whole } from "./format.ts";
 import { count, type OptionsFor, real, text } from "./option.ts";
 import {
@@ -41,7 +42,11 @@ const options: OptionsFor<GenerateValues> = {
     "TEXT",
     "what the text begins with (default the begin token, where the model has one)",
   ),
-  maxNewTokens: count(GENERATE.maxNewTokens, {}, "most tokens to make; an end token ends earlier"),
+  maxNewTokens: count(
+    GENERATE.maxNewTokens,
+    { most: MOST.newTokens },
+    "most tokens to make; an end token ends earlier",
+  ),
   temperature: real(
     GENERATE.temperature,
     { least: 0 },
@@ -102,6 +107,8 @@ async function run(
   for (const token of generateTokens(model, ids, { maxNewTokens, temperature, topK, topP, seed })) {
     tokens++;
     write(stream.push(token), token);
+    // That is when a reader who has gone away is noticed.
+    await nextTurn();
   }
   const rest = stream.end();
   if (rest !== "") write(rest, null);

@@ -1,14 +1,15 @@
 // `lowrank merge`: a model with an adapter merged into its weights, W + s·B·A, as a Hugging Face directory.
 
-import { realpathSync } from "node:fs";
-import { exists, readFile } from "../core/files.ts";
+import { UsageError } from "../core/error.ts";
+import { readFile } from "../core/files.ts";
 import { loadAdapter } from "../io/adapter.ts";
 import { saveModel, type WeightType } from "../io/model.ts";
 import { type Arguments, CommandLineError } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { bytes } from "./format.ts";
-import { choice, type OptionsFor, target } from "./option.ts";
-import { checkTarget } from "./runDirectory.ts";
+import { liesIn } from "./inputGuard.ts";
+import { choice, flag, type OptionsFor, target } from "./option.ts";
+import { checkModelTarget } from "./runDirectory.ts";
 import {
   adapterOption,
   engineOptions,
@@ -24,6 +25,7 @@ interface MergeValues {
   readonly model: string | undefined;
   readonly adapter: string | undefined;
   readonly out: string | undefined;
+  readonly overwrite: boolean;
   readonly dtype: WeightType;
   readonly threads: number | undefined;
   readonly deterministic: boolean;
@@ -34,7 +36,8 @@ interface MergeValues {
 const options: OptionsFor<MergeValues> = {
   adapter: adapterOption,
   model: modelOption,
-  out: target(undefined, "DIR", "where the merged model goes"),
+  out: target("DIR", "where the merged model goes"),
+  overwrite: flag("replace the model that --out holds"),
   dtype: choice(["F32", "F16", "BF16"], "F32", "how weights are stored (F32 loses nothing)"),
   ...engineOptions,
   json: jsonOption,
@@ -53,6 +56,7 @@ export const mergeCommand: Command = defineCommand({
     ],
   ],
   options,
+  saves: true,
   run,
 });
 
@@ -65,12 +69,7 @@ async function run(
     throw new CommandLineError("Which adapter? Name its directory with --adapter DIR.");
   if (out === undefined)
     throw new CommandLineError("Where to? Name a directory for the merged model with --out DIR.");
-  checkTarget(out, "model");
-  if (values.model !== undefined && isSame(out, values.model)) {
-    throw new CommandLineError(
-      "--out is the directory of the model itself, which would be lost. Name another directory.",
-    );
-  }
+  checkOut(out, values);
   await startEngine(values);
   const model = await openModel(values.model);
   const base = summarizeModel(model);
@@ -80,7 +79,7 @@ async function run(
     else terminal.note(message);
   }
   adapter.merge();
-  await saveModel(model, out, { dtype });
+  await saveModel(model, out, { dtype, overwrite: values.overwrite });
   const size = readFile(`${out}/model.safetensors`).length;
   const summary = summarizeAdapter(adapter);
   if (json) {
@@ -93,6 +92,17 @@ async function run(
   return 0;
 }
 
-function isSame(a: string, b: string): boolean {
-  return exists(a) && exists(b) && realpathSync(a) === realpathSync(b);
+/** Throws if something would be lost that nobody has given up. */
+function checkOut(out: string, { model, overwrite }: MergeValues): void {
+  const found = checkModelTarget(out);
+  if (model !== undefined && liesIn(model, out)) {
+    throw new CommandLineError(
+      "--out is the directory of the model itself, which would be lost. Name another directory.",
+    );
+  }
+  if (found === null || overwrite) return;
+  throw new UsageError(
+    `The directory ${JSON.stringify(out)} already holds a model: ${JSON.stringify(found)}. Nothing was changed. Choose ` +
+      "another place with --out DIR, or replace that model with --overwrite.",
+  );
 }

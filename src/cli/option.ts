@@ -74,15 +74,11 @@ export function source(placeholder: string, help: string): Option<string | undef
   return { kind: "value", placeholder, help, fallback: undefined, shown: "", read };
 }
 
-/** Where something is written to: a path or a file: URL. */
-export function target<T extends string | undefined>(
-  fallback: T,
-  placeholder: string,
-  help: string,
-): Option<T | string> {
+/** Where something is written to: a path or a file: URL. `shown`: what the help says is taken without it. */
+export function target(placeholder: string, help: string, shown = ""): Option<string | undefined> {
   const read: Option<string>["read"] = (value, fail) =>
     readLocation(value, placeholder, false, fail);
-  return { kind: "value", placeholder, help, fallback, shown: fallback ?? "", read };
+  return { kind: "value", placeholder, help, fallback: undefined, shown, read };
 }
 
 function article(placeholder: string): string {

@@ -2,7 +2,7 @@
 // nothing that decides the result has changed since.
 
 import { createHash } from "node:crypto";
-import { FormatError, LowrankError, UsageError } from "../core/error.ts";
+import { FormatError, LowrankError } from "../core/error.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -31,6 +31,10 @@ export interface RunRecord {
   readonly build: string;
   /** Held-out loss before the first step; null while it is not known, or with nothing held out. */
   readonly before: EvaluationSummary | null;
+  /** It was told to write over an earlier run, whose results go when its own are saved. */
+  readonly overwrites?: boolean;
+  /** Its results are saved. */
+  readonly finished?: boolean;
 }
 
 export function fingerprint(model: Transformer, data: Dataset): Fingerprint {
@@ -81,19 +85,13 @@ export function describeOptions(
 
 /**
  * The record of the run in a directory, and the values to resume it with.
- * @throws UsageError when there is no run, CommandLineError when an option was given that the run has otherwise
+ * @throws FormatError when it is damaged, CommandLineError when an option was given that the run has otherwise
  */
 export function readRecord(
   directory: RunDirectory,
   asked: Arguments<OptionsFor<TrainValues>>,
 ): { readonly record: RunRecord; readonly values: TrainValues } {
   const file = directory.readRun();
-  if (file === null || directory.checkpoints().length === 0) {
-    throw new UsageError(
-      `There is no checkpoint in ${JSON.stringify(directory.path)} to resume from. Start the run without --resume, ` +
-        "or name its directory with --out DIR.",
-    );
-  }
   const record = parse(file.bytes, file.path);
   const kept = readKept(record, file.path);
   const values = { ...asked.values };
@@ -111,21 +109,33 @@ export function readRecord(
     const isFree = key === "model" || key === "data" || key === "lr";
     if (asked.given.has(key) && isFree) continue;
     if (asked.given.has(key) && JSON.stringify(asked.values[key]) !== JSON.stringify(kept[key])) {
-      conflicts.push(`${flagOf(key)} was ${kept[key] ?? "not given"}`);
+      conflicts.push(`${flagOf(key)} was ${kept[key] || "not given"}`);
     }
     Object.assign(values, { [key]: kept[key] });
   }
   if (conflicts.length === 0) return { record, values };
   throw new CommandLineError(
     `A run can only be resumed as it was started: ${conflicts.join(", ")}. Leave these options out, or start a new ` +
-      "run without --resume.",
+      "run elsewhere, without --resume.",
   );
+}
+
+/** Whether the run in a directory has saved its results; one whose record is damaged has not. */
+export function isFinished(directory: RunDirectory): boolean {
+  const file = directory.readRun();
+  try {
+    return parse(file.bytes, file.path).finished === true;
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return false;
+  }
 }
 
 function parse(bytes: Uint8Array, path: string): RunRecord {
   const fail = (): never => {
     throw new FormatError(
-      `${JSON.stringify(path)} is damaged, so the run cannot be resumed. Start it again without --resume.`,
+      `${JSON.stringify(path)} is damaged, so the run cannot be resumed. Start it again with --overwrite in the ` +
+        "place of --resume.",
     );
   };
   try {
@@ -161,6 +171,6 @@ export function checkFingerprint(record: RunRecord, own: Fingerprint): void {
   if (changed.length === 0) return;
   throw new LowrankError(
     `The run cannot go on: ${changed.join(" and ")} changed since it was started. Name the same files with --model ` +
-      "and --data, or start a new run without --resume.",
+      "and --data, or start a new run elsewhere, without --resume.",
   );
 }

@@ -12,6 +12,7 @@ import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { loadText } from "../io/text.ts";
 import { CommandLineError } from "./arguments.ts";
+import { MOST } from "./defaults.ts";
 import { count, flag, type Option, source } from "./option.ts";
 
 /** Options of every command that computes. */
@@ -106,15 +107,28 @@ export function promptTokens(tokenizer: Tokenizer, prompt: string): number[] {
   );
 }
 
-/** The length of a row: what was asked for if it fits the model, else the default or all that the model takes. */
+/**
+ * The length of a row: what was asked for if it fits the model, else the default or all that the model takes.
+ * @throws CommandLineError for rows longer than the model takes, or a batch of too many tokens
+ */
 export function fitBlockSize(
   asked: number | undefined,
   fallback: number,
   maxPositions: number,
+  batchSize: number,
 ): number {
-  if (asked === undefined) return Math.min(fallback, maxPositions);
-  if (asked <= maxPositions) return asked;
-  throw new CommandLineError(
-    `--block-size is ${asked}, but this model takes at most ${maxPositions} tokens at a time. Give at most that.`,
-  );
+  if (asked !== undefined && asked > maxPositions) {
+    throw new CommandLineError(
+      `--block-size is ${asked}, but this model takes at most ${maxPositions} tokens at a time. Give at most that.`,
+    );
+  }
+  const blockSize = asked ?? Math.min(fallback, maxPositions);
+  if (batchSize * blockSize > MOST.batchTokens) {
+    throw new CommandLineError(
+      `--batch-size is ${batchSize}, with rows of ${blockSize} tokens, but a batch has at most ${MOST.batchTokens} ` +
+        `tokens. Give at most ${Math.floor(MOST.batchTokens / blockSize)}; train takes several batches for one step ` +
+        "with --accumulate.",
+    );
+  }
+  return blockSize;
 }

@@ -1,15 +1,18 @@
 // `lowrank train`: from a model and a text to an adapter, a merged model, and the numbers that say what it did.
-//   check the output place → set up → [resume] → before → steps → adapter → after → merged
+//   take a place → set up → [resume] → before → steps → adapter → after → merged
 
+import { constants } from "node:os";
 import { resolve } from "node:path";
 import { FormatError } from "../core/error.ts";
 import { readFile } from "../core/files.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { shellWord } from "./format.ts";
+import { guardInputs } from "./inputGuard.ts";
 import { ownInvocation } from "./invocation.ts";
 import type { OptionsFor } from "./option.ts";
-import { RunDirectory } from "./runDirectory.ts";
+import type { RunDirectory } from "./runDirectory.ts";
+import { takePlace } from "./runPlace.ts";
 import {
   checkFingerprint,
   describeOptions,
@@ -19,8 +22,8 @@ import {
   wordsOf,
 } from "./runRecord.ts";
 import { jsonView, type Terminal } from "./terminal.ts";
-import type { EvaluationSummary, TrainEvent } from "./trainEvents.ts";
-import { type LoopEnd, trainLoop } from "./trainLoop.ts";
+import type { TrainEvent } from "./trainEvents.ts";
+import { type LoopEnd, type StopSignal, trainLoop } from "./trainLoop.ts";
 import { type TrainValues, trainOptions } from "./trainOptions.ts";
 import { finish, heldOut, look } from "./trainResult.ts";
 import { type Run, setUp } from "./trainSetup.ts";
@@ -33,8 +36,10 @@ export const trainCommand: Command = defineCommand({
     "Trains a LoRA adapter, or with --full the whole model, and shows held-out loss and a sample before and after. " +
     "Without options it fine-tunes the embedded model on the bundled text.\n\n" +
     "Writes DIR/adapter (as PEFT does), DIR/merged (a Hugging Face directory) and DIR/checkpoint. " +
-    "Ctrl-C finishes the step, saves the state and says how to go on; a resumed run gives the same bits as one that " +
-    "was never stopped, unless it gets another --lr.",
+    "A place that holds a run is left alone unless --resume or --overwrite is given; without --out the next free " +
+    "place is taken.\n\n" +
+    "Ctrl-C, SIGTERM and a terminal that closes finish the step, save the state and say how to go on; a resumed run " +
+    "gives the same bits as one that was never stopped, unless it gets another --lr.",
   examples: [
     ["", "the embedded model on the bundled text"],
     ["--data notes.txt --out notes", "on a text of your own"],
@@ -43,8 +48,10 @@ export const trainCommand: Command = defineCommand({
       "loss on the completions only",
     ],
     ["--out notes --resume", "go on after Ctrl-C or a crash"],
+    ["--data notes.txt --out notes --overwrite", "once more, in the place of the run before"],
   ],
   options: trainOptions,
+  saves: true,
   run: train,
 });
 
@@ -52,13 +59,25 @@ async function train(
   args: Arguments<OptionsFor<TrainValues>>,
   terminal: Terminal,
 ): Promise<number> {
-  const directory = new RunDirectory(args.values.out);
-  directory.check();
+  const place = takePlace(args);
+  try {
+    return await trainIn(place.directory, args, terminal);
+  } finally {
+    place.release();
+  }
+}
+
+async function trainIn(
+  directory: RunDirectory,
+  args: Arguments<OptionsFor<TrainValues>>,
+  terminal: Terminal,
+): Promise<number> {
   const earlier = args.values.resume ? readRecord(directory, args) : null;
   const values = earlier?.values ?? args.values;
+  if (earlier !== null) guardInputs(directory, values);
   const show = values.json ? jsonView<TrainEvent>(terminal) : trainView(terminal, values);
   const run = await setUp(values, directory, show);
-  const before = earlier === null ? begin(run) : goOn(run, earlier.record);
+  const record = earlier === null ? begin(run) : goOn(run, earlier.record);
   const end = await trainLoop(run.trainer, {
     directory,
     checkpointEvery: values.checkpointEvery,
@@ -71,34 +90,37 @@ async function train(
     onCheckpoint: ({ step, path }) => show({ event: "checkpoint", step, path }),
   });
   if (end.stopped !== null) return stop(run, end, end.stopped);
-  await finish(run, before, end);
+  await finish(run, record.before, end);
+  if (record.overwrites === true) directory.removeOthers(values.full);
+  directory.writeRun(formatRecord({ ...record, finished: true }));
   return 0;
 }
 
-function stop({ values, show }: Run, end: LoopEnd, signal: string): number {
+function stop({ directory, show }: Run, end: LoopEnd, signal: StopSignal): number {
   const { step, path } = end.checkpoint;
-  const resume = `${ownInvocation()} train --out ${shellWord(values.out)} --resume`;
+  const resume = `${ownInvocation()} train --out ${shellWord(directory.path)} --resume`;
   show({ event: "interrupted", signal, step, checkpoint: path, resume });
-  return signal === "SIGINT" ? 130 : 143;
+  // As a shell tells how a process ended that the signal itself has ended.
+  return 128 + constants.signals[signal];
 }
 
-/** Begins a new run; the result is the held-out loss before it. */
-function begin(run: Run): EvaluationSummary | null {
+/** Begins a new run, when what comes before its first step has gone well; the result is its record. */
+function begin(run: Run): RunRecord {
+  const before = heldOut(run);
+  look(run, "before", before);
   const record: RunRecord = {
     ...describeOptions(run.values, resolve),
     fingerprint: run.fingerprint,
     build: run.engine.build,
-    before: null,
+    before,
+    ...(run.values.overwrite ? { overwrites: true } : {}),
   };
   run.directory.begin(formatRecord(record));
-  const before = heldOut(run);
-  run.directory.writeRun(formatRecord({ ...record, before }));
-  look(run, "before", before);
-  return before;
+  return record;
 }
 
-/** Takes the newest state that is whole; the result is the held-out loss before the run. */
-function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
+/** Takes the newest state that is whole; the result is the record. */
+function goOn(run: Run, record: RunRecord): RunRecord {
   const { directory, trainer, engine, show, values } = run;
   checkFingerprint(record, run.fingerprint);
   if (record.build !== engine.build) {
@@ -128,12 +150,14 @@ function goOn(run: Run, record: RunRecord): EvaluationSummary | null {
     if (rate(words) !== rate(record.arguments)) {
       const message = `The run goes on with ${rate(words)}: the result is not that of one which was never stopped.`;
       show({ event: "warning", message });
-      directory.writeRun(formatRecord({ ...record, ...describeOptions(values, resolve) }));
+      const changed = { ...record, ...describeOptions(values, resolve) };
+      directory.writeRun(formatRecord(changed));
+      return changed;
     }
-    return record.before;
+    return record;
   }
   throw new FormatError(
     `No checkpoint of the run is whole:\n  ${skipped.map(({ reason }) => reason).join("\n  ")}\n` +
-      "Start the run again without --resume.",
+      "Start the run again with --overwrite in the place of --resume.",
   );
 }

@@ -8,7 +8,7 @@ import type { StepReport } from "../train/progress.ts";
 import type { Trainer } from "../train/trainer.ts";
 import type { Checkpoint, RunDirectory } from "./runDirectory.ts";
 
-const SIGNALS = ["SIGINT", "SIGTERM"] as const;
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** A signal that asks to stop. */
 export type StopSignal = (typeof SIGNALS)[number];

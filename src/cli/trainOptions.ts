@@ -1,7 +1,7 @@
 // The options of `lowrank train`: those that decide what the run computes, and those about this process alone. A run
 // keeps the first kind beside its checkpoints, as words of a command line, so that `--resume` needs none of them again.
 
-import { CHECKPOINT_EVERY, LORA, OUT, RUN, SAMPLE, VALIDATION } from "./defaults.ts";
+import { CHECKPOINT_EVERY, LORA, MOST, OUT, RUN, SAMPLE, VALIDATION } from "./defaults.ts";
 import {
   choice,
   count,
@@ -44,8 +44,10 @@ export interface RunValues {
 
 /** How this process goes about it. */
 export interface TrainValues extends RunValues {
-  readonly out: string;
+  /** Undefined: the next place that is free. */
+  readonly out: string | undefined;
   readonly resume: boolean;
+  readonly overwrite: boolean;
   readonly checkpointEvery: number;
   readonly evalEvery: number;
   readonly samplePrompt: string | undefined;
@@ -60,7 +62,7 @@ export interface TrainValues extends RunValues {
 export const runOptions: OptionsFor<RunValues> = {
   model: modelOption,
   data: dataOption,
-  r: count(LORA.r, { least: 1 }, "rank of the update"),
+  r: count(LORA.r, { least: 1, most: MOST.rank }, "rank of the update"),
   alpha: real(LORA.alpha, {}, "the update is scaled by alpha / r"),
   dropout: real(
     LORA.dropout,
@@ -74,27 +76,31 @@ export const runOptions: OptionsFor<RunValues> = {
   exclude: names(undefined, "layers to leave out, in the same spelling"),
   rslora: flag("scale by alpha / sqrt(r) instead (rank-stabilised LoRA)"),
   full: flag("train every weight instead of an adapter"),
-  steps: count(RUN.steps, { least: 1 }, "optimizer steps"),
+  steps: count(RUN.steps, { least: 1, most: MOST.steps }, "optimizer steps"),
   lr: real(
     undefined,
     { least: 0, shown: `${RUN.lr}, with --full ${RUN.fullLr}` },
     "peak learning rate of AdamW",
   ),
   schedule: choice(["constant", "linear", "cosine"], RUN.schedule, "the rate after warm-up"),
-  warmup: count(undefined, { shown: "5 % of the steps" }, "steps in which the rate rises from 0"),
+  warmup: count(
+    undefined,
+    { most: MOST.steps, shown: "5 % of the steps" },
+    "steps in which the rate rises from 0",
+  ),
   weightDecay: real(RUN.weightDecay, { least: 0 }, "decoupled decay of matrices"),
   maxGradNorm: real(
     RUN.maxGradNorm,
     { least: 0 },
     "scale gradients down to this norm; 0 for no clipping",
   ),
-  batchSize: count(RUN.batchSize, { least: 1 }, "rows in a batch"),
+  batchSize: count(RUN.batchSize, { least: 1, most: MOST.batchTokens }, "rows in a batch"),
   blockSize: count(
     undefined,
-    { least: 1, shown: `${RUN.blockSize}, or what the model takes` },
+    { least: 1, most: MOST.batchTokens, shown: `${RUN.blockSize}, or what the model takes` },
     "tokens in a row",
   ),
-  accumulate: count(RUN.accumulate, { least: 1 }, "batches for one step"),
+  accumulate: count(RUN.accumulate, { least: 1, most: MOST.batches }, "batches for one step"),
   validation: real(VALIDATION, { least: 0, below: 1 }, "the part of the text to hold out"),
   seed: count(RUN.seed, {}, "seed of the data's order, the adapter's initial values and dropout"),
   deterministic: engineOptions.deterministic,
@@ -103,20 +109,38 @@ export const runOptions: OptionsFor<RunValues> = {
 /** All options of the command. */
 export const trainOptions: OptionsFor<TrainValues> = {
   ...runOptions,
-  out: target(OUT, "DIR", "where the adapter, the merged model and the checkpoints go"),
-  resume: flag(
-    "go on with the run in --out from its newest checkpoint; its options are remembered, and only --lr may be another",
+  out: target(
+    "DIR",
+    "where the adapter, the merged model and the checkpoints go",
+    `${OUT}, or the next free of ${OUT}-2, ${OUT}-3, …`,
   ),
+  resume: flag(
+    "go on with the run in --out, or with the newest unfinished one, from its last checkpoint; its options are " +
+      "remembered, and only --lr may be another",
+  ),
+  overwrite: flag("replace the run in --out; its adapter and models stay until there are new ones"),
   gradientCheckpointing: flag(
     "run blocks again in backward: less memory, more time, the same bits",
   ),
-  checkpointEvery: count(CHECKPOINT_EVERY, { least: 1 }, "steps from one checkpoint to the next"),
-  evalEvery: count(0, { shown: "before and after" }, "steps from one held-out loss to the next"),
+  checkpointEvery: count(
+    CHECKPOINT_EVERY,
+    { least: 1, most: MOST.steps },
+    "steps from one checkpoint to the next",
+  ),
+  evalEvery: count(
+    0,
+    { most: MOST.steps, shown: "before and after" },
+    "steps from one held-out loss to the next",
+  ),
   samplePrompt: text(
     "TEXT",
     "beginning of the samples before and after (default a few words of the text)",
   ),
-  maxNewTokens: count(SAMPLE.maxNewTokens, {}, "tokens of a sample; 0 for none"),
+  maxNewTokens: count(
+    SAMPLE.maxNewTokens,
+    { most: MOST.newTokens },
+    "tokens of a sample; 0 for none",
+  ),
   threads: engineOptions.threads,
   wideVectors: engineOptions.wideVectors,
   json: jsonOption,

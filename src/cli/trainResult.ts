@@ -57,11 +57,11 @@ export async function finish(
 ): Promise<void> {
   const { values, directory, engine, model, data, adapter, show } = run;
   if (adapter === null) {
-    // The run's own files were checked before it began; they may be written over.
-    await saveModel(model, directory.model);
+    // The place was checked before the run began; what it holds may be written over.
+    await saveModel(model, directory.model, { overwrite: true });
     show({ event: "saved", what: "model", path: directory.model });
   } else {
-    await saveAdapter(adapter, directory.adapter);
+    await saveAdapter(adapter, directory.adapter, { overwrite: true });
     show({ event: "saved", what: "adapter", path: directory.adapter });
   }
   const after = heldOut(run);
@@ -71,7 +71,7 @@ export async function finish(
     const difference = mergeAndCompare(adapter, data);
     mergeDifference = difference.largestDifference;
     show({ event: "merged", ...difference });
-    await saveModel(model, directory.merged);
+    await saveModel(model, directory.merged, { overwrite: true });
     show({ event: "saved", what: "merged", path: directory.merged });
   }
   const adapterFile = `${directory.adapter}/adapter_model.safetensors`;

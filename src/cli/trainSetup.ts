@@ -62,7 +62,8 @@ export async function setUp(
 
 async function readData(model: PretrainedModel, values: TrainValues): Promise<Dataset> {
   const { data: path, batchSize, seed, validation } = values;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config.maxPositions);
+  const { maxPositions } = model.config;
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, maxPositions, batchSize);
   return openText(model, path, { batchSize, blockSize, seed, validation });
 }
 
@@ -95,7 +96,7 @@ function makeTrainer(model: PretrainedModel, data: Dataset, values: TrainValues)
 }
 
 function announce(run: Run, parameters: number): void {
-  const { values, engine, model, data, adapter, trainer, show } = run;
+  const { values, directory, engine, model, data, adapter, trainer, show } = run;
   const { steps, lr, schedule, warmupSteps, gradientAccumulation, seed } = trainer.options;
   const trainable = model.countParameters({ trainable: true });
   show({
@@ -115,7 +116,7 @@ function announce(run: Run, parameters: number): void {
       schedule,
       warmupSteps,
       seed,
-      out: values.out,
+      out: directory.path,
     },
   });
   for (const message of [...model.warnings, ...(adapter?.warnings ?? [])]) {

@@ -68,6 +68,7 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
           `${run.warmupSteps} steps of warm-up, seed ${run.seed}`,
       );
       say("Engine", engineText(event.engine));
+      say("Output", run.out);
     },
     warning: ({ message }) => say("Note", message),
     resumed({ step, checkpoint, skipped, lossBefore }) {

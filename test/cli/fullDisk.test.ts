@@ -33,11 +33,12 @@ const kibOf = (path: string): number => statSync(path).size / 1024;
 const run = (seed: string): string[] => [
   ...["train", "--model", model, "--data", text, "--out", out, "--seed", seed, "--json"],
   ...["--steps", "3", "--batch-size", "2", "--block-size", "32", "--max-new-tokens", "0"],
-  ...["--r", "1", "--checkpoint-every", "2"],
+  ...["--r", "1", "--checkpoint-every", "2", "--overwrite"],
 ];
 
 const merge = (to: string): string[] => [
   ...["merge", "--model", model, "--adapter", join(out, "adapter"), "--out", to, "--json"],
+  "--overwrite",
 ];
 
 /** One sentence that names the file and the reason, and exit code 1. */

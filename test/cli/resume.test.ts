@@ -226,12 +226,18 @@ test("a run whose loss was no number goes on from its last good state with a low
   assert.ok(rates.length > 100 && rates.every(({ lr }) => Number(lr) <= 1e-3));
 });
 
-test("SIGTERM stops a run as Ctrl-C does, with the exit code of its own", async () => {
-  const interrupt = { step: 2, signal: "SIGTERM" } as const;
-  const stopped = await start("terminated", [], { interrupt });
-  assert.is(stopped.signal, null);
-  assert.is(stopped.code, 143);
-  assert.is(lastEvent(stopped).event, "interrupted");
+test("SIGTERM, and SIGHUP of a terminal that closes, stop a run as Ctrl-C does, with exit codes of their own", async () => {
+  for (const [signal, code] of [
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const) {
+    const stopped = await start(signal, [], { interrupt: { step: 2, signal } });
+    assert.is(stopped.signal, null);
+    assert.is(stopped.code, code);
+    const last = lastEvent(stopped);
+    assert.equal([last.event, last["signal"]], ["interrupted", signal]);
+    assert.ok(existsSync(String(last["checkpoint"])));
+  }
 });
 
 test.after(() => rmSync(root, { recursive: true, force: true }));

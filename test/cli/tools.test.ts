@@ -128,7 +128,7 @@ test("merge writes the model that train has merged, byte for byte, and leaves th
   assert.equal(readFileSync(join(model, "model.safetensors")), before);
 });
 
-test("merge stores weights in 16 bits when asked, and may be run again", async () => {
+test("merge stores weights in 16 bits when asked, and replaces a model when told to", async () => {
   const target = join(root, "half");
   for (const dtype of ["BF16", "F16"]) {
     const result = await lowrank([
@@ -138,6 +138,7 @@ test("merge stores weights in 16 bits when asked, and may be run again", async (
       adapter,
       "--out",
       target,
+      "--overwrite",
       "--dtype",
       dtype,
     ]);
