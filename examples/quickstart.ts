@@ -17,5 +17,5 @@ for (const batch of data.batches(50)) {
     optimizer.zeroGrad();
   });
 }
-await saveAdapter(adapter, "./my-adapter"); // adapter_config.json + adapter_model.safetensors, as PEFT writes them
+await saveAdapter(adapter, "./my-adapter", { overwrite: true }); // PEFT's two files; replaces an earlier run's
 adapter.merge(); // unmerge() restores the base bit for bit

@@ -3,6 +3,7 @@
 import { FormatError, UsageError } from "../core/error.ts";
 import { kindOfPath, parentOf, readFile } from "../core/files.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
+import { currentPath } from "../core/pending.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
@@ -57,7 +58,7 @@ export async function inspect(path: string | undefined): Promise<Inspection> {
   const name = place.path.slice(place.path.lastIndexOf("/") + 1);
   if (name === "config.json" || name === "adapter_config.json")
     return inspectDirectory(parentOf(place.path));
-  return inspectFile(place.path, readFile(place.path));
+  return inspectFile(place.path, readFile(currentPath(place.path) ?? place.path));
 }
 
 async function inspectAddress(url: URL): Promise<Inspection> {

@@ -2,19 +2,17 @@
 
 import { basename } from "node:path";
 import { UsageError } from "../core/error.ts";
-import { absolutePath, exists, kindOfPath, parentOf, temporaryName } from "../core/files.ts";
-
-// As long as the longest name of a file in an adapter or a model.
-const LONGEST_FILE = "model-00001-of-00001.safetensors";
+import { absolutePath, exists, kindOfPath, parentOf, temporaryPath } from "../core/files.ts";
 
 /** The paths that exist while a file is saved. */
 export function namesOfFile(path: string): string[] {
-  return [path, temporaryName(path)];
+  return [path, temporaryPath(parentOf(path))];
 }
 
 /** The longest paths that exist while a directory of an adapter or a model is saved. */
 export function namesOfDirectory(path: string): string[] {
-  return [`${temporaryName(path)}/${LONGEST_FILE}`, ...namesOfFile(`${path}/${LONGEST_FILE}`)];
+  // Beside each file its sizes and times before and after are noted in a name.
+  return [temporaryPath(parentOf(path)), `${temporaryPath(path)}/stamps/${"x".repeat(120)}`];
 }
 
 /**
@@ -24,8 +22,8 @@ export function namesOfDirectory(path: string): string[] {
 export function checkLength(place: string, paths: readonly string[]): void {
   if (paths.every(isTaken)) return;
   throw new UsageError(
-    `The path ${JSON.stringify(place)} is too long: files are saved beside their target under a longer name, which ` +
-      "the file system does not take. Choose a shorter one with --out DIR.",
+    `The path ${JSON.stringify(place)} is too long: the file system does not take what is saved ` +
+      "there. Choose a shorter one with --out DIR.",
   );
 }
 

@@ -11,14 +11,16 @@ import { rmdirSync } from "node:fs";
 import { UsageError } from "../core/error.ts";
 import {
   exists,
+  fileSystem,
   kindOfPath,
   list,
   makeDirectory,
   readFile,
   removeFile,
-  temporaryFor,
   writeFile,
 } from "../core/files.ts";
+import { isOnTheWay } from "../core/pending.ts";
+import { temporaryFor } from "../core/temporary.ts";
 import { MOST } from "./defaults.ts";
 import { checkLength, namesOfDirectory, namesOfFile } from "./nameLength.ts";
 import { LOCK_FILE } from "./runLock.ts";
@@ -161,8 +163,10 @@ export class RunDirectory {
   }
 }
 
+/** The names in a directory but those of saves on their way. */
 function namesIn(path: string): string[] {
-  return exists(path) ? list(path) : [];
+  if (!exists(path)) return [];
+  return list(path).filter((name) => !isOnTheWay(path, name, fileSystem()));
 }
 
 /** Removes a directory if it holds nothing. */

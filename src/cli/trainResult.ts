@@ -57,7 +57,7 @@ export async function finish(
 ): Promise<void> {
   const { values, directory, engine, model, data, adapter, show } = run;
   if (adapter === null) {
-    // The place was checked before the run began; what it holds may be written over.
+    // The place was checked before the run began, and what was trained is not lost for what came there since.
     await saveModel(model, directory.model, { overwrite: true });
     show({ event: "saved", what: "model", path: directory.model });
   } else {

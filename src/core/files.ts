@@ -1,8 +1,9 @@
 // Files, where the runtime has a file system: Node, Deno and Bun hand it out through
 // `process.getBuiltinModule`, so that nothing here is an import that a browser's bundler would stumble over.
-// A file is never changed in place: its new bytes are written beside it as `<name>.<random>.tmp`, flushed,
+// A file is never changed in place: its new bytes are written beside it under a temporary name, flushed,
 // and renamed over it. Whatever fails, a full disk included, the old file stays whole.
 import { LowrankError, UsageError } from "./error.ts";
+import { temporaryName } from "./temporary.ts";
 
 /** What is used of `node:fs`; tests put in one that fails. */
 export interface FileSystem {
@@ -18,11 +19,16 @@ export interface FileSystem {
   writeSync(file: number, bytes: Uint8Array, offset: number, length: number): number;
   fsyncSync(file: number): void;
   closeSync(file: number): void;
+  /** Without it the path as it is given stands for the place. */
+  realpathSync?(path: string): string;
 }
 
 export interface FileStatus {
   isFile(): boolean;
   isDirectory(): boolean;
+  readonly size?: number;
+  readonly mtimeMs?: number;
+  readonly ino?: number;
 }
 
 /** The runtime's file system; a UsageError where there is none. */
@@ -34,24 +40,27 @@ export function fileSystem(): FileSystem {
 
 const NO_FILES = "This runtime has no file system; pass the files as bytes by name instead.";
 
-const SENTENCES: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file or directory",
-  EACCES: "permission was denied",
-  EPERM: "permission was denied",
-  EROFS: "the file system is read-only",
-  EISDIR: "it is a directory, not a file",
-  ENOTDIR: "a part of the path is a file, not a directory",
-  ENOTEMPTY: "the directory is not empty",
-  EEXIST: "it exists already",
-  ENOSPC: "the disk is full; nothing that was saved before is lost, free some space and try again",
-  EDQUOT: "the quota of the disk is used up; nothing that was saved before is lost",
-  EFBIG: "the file is too large for this file system",
-  EMFILE: "too many files are open",
-  ENAMETOOLONG: "the name is too long",
-  ELOOP: "its links lead in a circle",
-  EIO: "the disk reports an error",
-  NotCapable: "the runtime denies access; start it with permission to read and write files",
-};
+const SENTENCES: ReadonlyMap<string | undefined, string> = new Map(
+  Object.entries({
+    ENOENT: "there is no such file or directory",
+    EACCES: "permission was denied",
+    EPERM: "permission was denied",
+    EROFS: "the file system is read-only",
+    EISDIR: "it is a directory, not a file",
+    ENOTDIR: "a part of the path is a file, not a directory",
+    ENOTEMPTY: "the directory is not empty",
+    EEXIST: "it exists already",
+    ENOSPC:
+      "the disk is full; nothing that was saved before is lost, free some space and try again",
+    EDQUOT: "the quota of the disk is used up; nothing that was saved before is lost",
+    EFBIG: "the file is too large for this file system",
+    EMFILE: "too many files are open",
+    ENAMETOOLONG: "the name is too long",
+    ELOOP: "its links lead in a circle",
+    EIO: "the disk reports an error",
+    NotCapable: "the runtime denies access; start it with permission to read and write files",
+  }),
+);
 
 /** Runs `action`; what the file system throws becomes a LowrankError, one sentence that names the path. */
 export function withPath<T>(doing: string, path: string, action: () => T): T {
@@ -60,7 +69,7 @@ export function withPath<T>(doing: string, path: string, action: () => T): T {
   } catch (error) {
     if (error instanceof LowrankError) throw error;
     const { code, name, message } = error as { code?: string; name?: string; message?: string };
-    const reason = SENTENCES[code ?? ""] ?? SENTENCES[name ?? ""] ?? message ?? String(error);
+    const reason = SENTENCES.get(code) ?? SENTENCES.get(name) ?? message ?? String(error);
     throw new LowrankError(`Could not ${doing} ${JSON.stringify(path)}: ${reason}.`, {
       cause: error,
     });
@@ -79,7 +88,15 @@ export function kindOfPath(
   path: string,
   fs: FileSystem = fileSystem(),
 ): "file" | "directory" | "other" | null {
-  const status = withPath("look at", path, () => {
+  const status = statusOf(path, fs);
+  if (status === undefined) return null;
+  if (status.isFile()) return "file";
+  return status.isDirectory() ? "directory" : "other";
+}
+
+/** What the file system says of `path`; undefined where there is nothing. */
+export function statusOf(path: string, fs: FileSystem): FileStatus | undefined {
+  return withPath("look at", path, () => {
     try {
       return fs.statSync(path, { throwIfNoEntry: false });
     } catch (error) {
@@ -88,9 +105,6 @@ export function kindOfPath(
       throw error;
     }
   });
-  if (status === undefined) return null;
-  if (status.isFile()) return "file";
-  return status.isDirectory() ? "directory" : "other";
 }
 
 /** Whether anything is at `path`. */
@@ -105,7 +119,9 @@ export function list(path: string, fs: FileSystem = fileSystem()): string[] {
 
 /** Makes a directory and those above it; one that exists is fine. */
 export function makeDirectory(path: string, fs: FileSystem = fileSystem()): void {
-  withPath("make the directory", path, () => fs.mkdirSync(path, { recursive: true }));
+  // Node 20 never ends with a relative path in a working directory that was deleted.
+  const whole = absolutePath(path);
+  withPath("make the directory", path, () => fs.mkdirSync(whole, { recursive: true }));
 }
 
 /** Removes a file if it is there. */
@@ -129,7 +145,7 @@ export function writeFile(path: string, bytes: Uint8Array, fs: FileSystem = file
       `Could not write ${JSON.stringify(path)}: it is ${what}. Choose another path.`,
     );
   }
-  const temporary = temporaryName(path);
+  const temporary = temporaryPath(parentOf(path));
   withPath("write", path, () => {
     try {
       writeBytes(temporary, bytes, fs);
@@ -142,16 +158,9 @@ export function writeFile(path: string, bytes: Uint8Array, fs: FileSystem = file
   flushDirectory(parentOf(path), fs);
 }
 
-/** A name beside `path` that nothing else uses. */
-export function temporaryName(path: string): string {
-  const words = [...crypto.getRandomValues(new Uint32Array(2))];
-  const random = words.map((word) => word.toString(36).padStart(7, "0")).join("");
-  return `${path}.${random}.tmp`;
-}
-
-/** The name for which `temporaryName` gave this one, or null if it gave it not. */
-export function temporaryFor(name: string): string | null {
-  return /^(.+)\.[0-9a-z]{14}\.tmp$/.exec(name)?.[1] ?? null;
+/** A path in `directory` that nothing else uses. */
+export function temporaryPath(directory: string): string {
+  return `${directory}/${temporaryName()}`;
 }
 
 /** Creates a file, which must not exist, and waits until the disk has its bytes. Throws what `fs` throws. */
@@ -199,12 +208,57 @@ export function parentOf(path: string): string {
   return pathModule().dirname(path);
 }
 
-/** The whole path from the root, without a slash at its end. */
-export function absolutePath(path: string): string {
-  return pathModule().resolve(path);
+/** The last part of `path`. */
+export function nameOf(path: string): string {
+  return pathModule().basename(path);
 }
 
-function pathModule(): { dirname(path: string): string; resolve(path: string): string } {
+/**
+ * The whole path from the root, without a slash at its end.
+ * @throws LowrankError for a relative path in a working directory that was deleted
+ */
+export function absolutePath(path: string): string {
+  const { isAbsolute, resolve } = pathModule();
+  return isAbsolute(path) ? resolve(path) : resolve(workingDirectory(), path);
+}
+
+/** The path by which links and relative paths to one place are one; of a place that is not there, the whole path. */
+export function realPath(path: string, fs: FileSystem = fileSystem()): string {
+  const whole = absolutePath(path);
+  try {
+    return fs.realpathSync?.(whole) ?? whole;
+  } catch {
+    return whole;
+  }
+}
+
+/**
+ * The directory in which relative paths begin.
+ * @throws LowrankError when it was deleted
+ */
+export function workingDirectory(): string {
+  let directory: string | undefined;
+  try {
+    directory = globalThis.process?.cwd();
+  } catch {
+    // The system does not know its path any more.
+  }
+  // The runtime may remember what it was called.
+  if (directory !== undefined && exists(directory)) return directory;
+  throw new LowrankError(
+    "The working directory was deleted, so relative paths lead nowhere. Change to a directory that exists " +
+      "(cd), or give whole paths.",
+  );
+}
+
+interface PathModule {
+  dirname(path: string): string;
+  basename(path: string): string;
+  isAbsolute(path: string): boolean;
+  resolve(...paths: string[]): string;
+}
+
+function pathModule(): PathModule {
   const path = globalThis.process?.getBuiltinModule?.("node:path");
   if (path !== undefined) return path;
   throw new UsageError(NO_FILES);

@@ -5,7 +5,7 @@ import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
 import { addLora } from "../adapters/inject.ts";
 import { adaptersOf } from "../adapters/set.ts";
 import { defaultTargets, matchTargets, type Targets } from "../adapters/target.ts";
-import { writeDirectory } from "../core/directory-writer.ts";
+import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
 import { type PathLike, pathOf } from "../core/location.ts";
@@ -20,6 +20,7 @@ import { quote } from "./json.ts";
 import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
+import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
 import { readWeights } from "./weights.ts";
 
 const CONFIG = "adapter_config.json";
@@ -33,7 +34,12 @@ export interface AdapterFilesOptions {
 
 /** How an adapter is saved. */
 export interface SaveAdapterOptions extends AdapterFilesOptions {
-  /** Write although the directory holds other things, which stay as they are; default false. */
+  /**
+   * Replace the adapter that the directory holds, all of its files, whoever saved it; default false: then only what
+   * this same adapter object was loaded from or saved to in this process, and nobody has changed since, is replaced.
+   * Files of other kinds, a model's among them, stay as they are either way; beside them alone nothing is written
+   * without `overwrite`.
+   */
   readonly overwrite?: boolean;
 }
 
@@ -112,8 +118,10 @@ function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModu
 }
 
 /**
- * Saves an adapter as a PEFT directory, all or nothing: what was there before stays whole if anything fails.
- * @throws UsageError when the directory holds something else, LowrankError when it cannot be written
+ * Saves an adapter as a PEFT directory, all or nothing: what was there before stays whole if anything fails, and a
+ * process that is killed leaves the old adapter or the new one to `loadAdapter`.
+ * @throws UsageError when the directory holds what `overwrite` would have to allow, LowrankError when it cannot be
+ *   written; then nothing has changed
  */
 export async function saveAdapter(
   adapter: Adapter,
@@ -122,9 +130,25 @@ export async function saveAdapter(
   fs?: FileSystem,
 ): Promise<void> {
   const path = pathOf(directory, "The directory to save the adapter to");
-  // PEFT keeps adapters of other names in directories of their own below.
-  const isAdapter = (name: string) => kindOfPath(`${path}/${name}/${CONFIG}`, fs) === "file";
-  writeDirectory(path, adapterFiles(adapter, options), { owns: isAdapter, overwrite }, fs);
+  const files = adapterFiles(adapter, options);
+  const rules: WriteDirectoryOptions = {
+    noun: "adapter",
+    owns: isAdapterFile,
+    // PEFT keeps adapters of other names in directories of their own below.
+    ignores: (name) => kindOfPath(`${path}/${name}/${CONFIG}`, fs) === "file",
+    mayReplace: isUnchanged(adapter, path, fs),
+    overwrite,
+  };
+  writeDirectory(path, files, rules, fs);
+  notePlace(adapter, path, marksOf(path, isAdapterFile, fs), fs);
+}
+
+function isAdapterFile(name: string): boolean {
+  return (
+    name === CONFIG ||
+    /^adapter_model(-\d{5}-of-\d{5})?\.safetensors$/.test(name) ||
+    name === "adapter_model.safetensors.index.json"
+  );
 }
 
 /**
@@ -140,6 +164,7 @@ export async function loadAdapter(
   { adapterName = "default", activate = true }: LoadAdapterOptions = {},
 ): Promise<Adapter> {
   const source = openSource(location);
+  const marks = source.directory === undefined ? null : marksOf(source.directory, isAdapterFile);
   const file = `${source.name}/${CONFIG}`;
   const parsed = parsePeftConfig(await readRequired(source, CONFIG), file);
   const { tensors } = await readWeights(source, "adapter_model");
@@ -159,6 +184,7 @@ export async function loadAdapter(
   const remarks = [...parsed.warnings, ...warnings, ...matched.warnings];
   const adapter = new LoadedAdapter(injected, parsed.config, remarks);
   set.add(adapter);
+  if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
   if (activate) set.activateBesideMerged(adapterName);
   return adapter;
 }

@@ -1,8 +1,9 @@
 // Where the files of a model or an adapter come from: a directory, a URL below which they lie, or bytes by
 // file name. A reader asks for files by plain name and need not know which it is.
 import { FormatError, UsageError } from "../core/error.ts";
-import { kindOfPath, list, readFile } from "../core/files.ts";
+import { fileSystem, kindOfPath } from "../core/files.ts";
 import { isLocation, type PathLike, placeOf } from "../core/location.ts";
+import { finishPending, lookAt, readCurrent } from "../core/pending.ts";
 import { bytesOf, isMap } from "../core/realm.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { quote } from "./json.ts";
@@ -12,6 +13,8 @@ import { fetchFile } from "./web.ts";
 export interface FileSource {
   /** How error messages call the place. */
   readonly name: string;
+  /** Its path, if it is a directory of files that may be saved to. */
+  readonly directory?: string;
   /** The bytes of a file, or null if there is none of this name. */
   read(file: string): Promise<Uint8Array | null>;
   /** The names that exist, or null where they cannot be listed (a URL). */
@@ -59,13 +62,16 @@ function fromDirectory(path: string): FileSource {
         "adapter_config.json.",
     );
   }
+  try {
+    finishPending(path, fileSystem());
+  } catch {
+    // It cannot be written: what waits there is read where it waits.
+  }
   return {
     name: path,
-    list: () => list(path),
-    async read(file) {
-      const whole = `${path}/${checkFileName(file, path)}`;
-      return kindOfPath(whole) === null ? null : readFile(whole);
-    },
+    directory: path,
+    list: () => [...lookAt(path).names],
+    read: async (file) => readCurrent(`${path}/${checkFileName(file, path)}`),
   };
 }
 

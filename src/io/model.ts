@@ -1,7 +1,7 @@
 // Model directories in Hugging Face's layout: config.json, model.safetensors (or shards with an index), and
 // files about the tokenizer and generation. What is not understood is kept and written back as it was.
 import { baseParameters } from "../adapters/set.ts";
-import { writeDirectory } from "../core/directory-writer.ts";
+import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
@@ -17,6 +17,7 @@ import { matchModelTensors, transposedNames, transposeMatrix } from "./model-ten
 import { EMBEDDED_MODEL, openPackaged } from "./packaged.ts";
 import { COMPANIONS, type ModelOrigin, PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, writeSafetensors } from "./safetensors.ts";
+import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
 import { readWeights } from "./weights.ts";
 
 /** A type in which weights can be stored. */
@@ -47,7 +48,13 @@ export interface ModelFilesOptions {
 
 /** How a model is saved. */
 export interface SaveModelOptions extends ModelFilesOptions {
-  /** Write although the directory holds other things, which stay as they are; default false. */
+  /**
+   * Replace the model that the directory holds, whoever saved it; default false: then only what this same model
+   * object was loaded from or saved to in this process, and nobody has changed since, is replaced. A model is replaced
+   * as a whole: its shards, index and tokenizer files go if they are not written anew. Files of other kinds, an
+   * adapter's among them, stay as they are either way, unless `files` names them; beside them alone nothing is written
+   * without `overwrite`.
+   */
   readonly overwrite?: boolean;
 }
 
@@ -70,6 +77,7 @@ export async function loadModel(
           'Pass the files as bytes: loadModel({ "config.json": …, "model.safetensors": …, "tokenizer.json": … }).',
         )
       : openSource(location);
+  const marks = source.directory === undefined ? null : marksOf(source.directory, isModelFile);
   const file = `${source.name}/config.json`;
   const parsed = parseModelConfig(await readRequired(source, "config.json"), file);
   const { tensors } = await readWeights(source);
@@ -80,7 +88,9 @@ export async function loadModel(
     warnings: parsed.warnings,
     file: source.name,
   };
-  return engine.run(() => buildModel(parsed.config, tensors, origin));
+  const model = engine.run(() => buildModel(parsed.config, tensors, origin));
+  if (source.directory !== undefined && marks !== null) notePlace(model, source.directory, marks);
+  return model;
 }
 
 /** The place that a model came from; bytes come from nowhere, but their config may say what the model is called. */
@@ -175,8 +185,9 @@ function store(
 
 /**
  * Saves a model as a directory that `loadModel` and transformers read, all or nothing: what was there before
- * stays whole if anything fails.
- * @throws UsageError when the directory holds something else, LowrankError when it cannot be written
+ * stays whole if anything fails, and a process that is killed leaves the old model or the new one to `loadModel`.
+ * @throws UsageError when the directory holds what `overwrite` would have to allow, LowrankError when it cannot be
+ *   written; then nothing has changed
  */
 export async function saveModel(
   model: Transformer,
@@ -185,7 +196,16 @@ export async function saveModel(
   fs?: FileSystem,
 ): Promise<void> {
   const path = pathOf(directory, "The directory to save the model to");
-  writeDirectory(path, modelFiles(model, options), { owns: isModelFile, overwrite }, fs);
+  const files = modelFiles(model, options);
+  const rules: WriteDirectoryOptions = {
+    noun: "model",
+    owns: isModelFile,
+    mayReplace: isUnchanged(model, path, fs),
+    overwrite,
+  };
+  writeDirectory(path, files, rules, fs);
+  const isOwn = (name: string) => isModelFile(name) || files.has(name);
+  notePlace(model, path, marksOf(path, isOwn, fs), fs);
 }
 
 function isModelFile(name: string): boolean {

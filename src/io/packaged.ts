@@ -38,5 +38,6 @@ export async function openPackaged(
     throw unreachable(error instanceof Error ? error.message : String(error), error);
   }
   if (found === null) throw unreachable(`there is no ${quote(probe)} in ${source.name}.`);
-  return source;
+  // Without a directory: no save goes there unasked.
+  return { name: source.name, list: source.list, read: source.read };
 }

@@ -60,7 +60,8 @@ test("swap-adapters: each adapter is the best on its own text, and the base come
   assert.is(lines.at(-1), "unmerged: every bit of the base is back");
 });
 
-test("quickstart: writes an adapter in PEFT's layout", () => {
+test("quickstart: writes an adapter in PEFT's layout, and may run again in the same folder", () => {
+  run("quickstart");
   run("quickstart");
   assert.equal(readdirSync(join(workspace, "my-adapter")).sort(), [
     "adapter_config.json",

@@ -195,12 +195,14 @@ test("a disk that is full anywhere in the middle of a save leaves the old adapte
   const sizes = [...adapterFiles(other).values()].map((bytes) => bytes.length);
   const size = sizes.reduce((sum, length) => sum + length);
   for (const capacity of [0, 1, sizes[0]!, sizes[0]! + 1, size - 1]) {
-    const error = await failure(() => saveAdapter(other, directory, {}, smallDisk(capacity)));
+    const error = await failure(() =>
+      saveAdapter(other, directory, { overwrite: true }, smallDisk(capacity)),
+    );
     assert.instance(error, LowrankError);
     assert.match(error.message, /the disk is full/);
     assert.equal(snapshot(directory), before, `a disk of ${capacity} bytes`);
   }
-  await saveAdapter(other, directory, {}, smallDisk(size));
+  await saveAdapter(other, directory, { overwrite: true }, smallDisk(size));
   assert.equal(readFileSync(join(directory, WEIGHTS)).length, sizes[1]);
   model.dispose();
 });

@@ -105,12 +105,14 @@ test("a disk that is full anywhere in the middle of a save leaves the old model 
   const sizes = [...modelFiles(model).values()].map((bytes) => bytes.length);
   const size = sizes.reduce((sum, length) => sum + length);
   for (const capacity of [0, 1, sizes[0]! - 1, sizes[0]!, sizes[0]! + 1, size >> 1, size - 1]) {
-    const error = await failure(() => saveModel(model, directory, {}, smallDisk(capacity)));
+    const error = await failure(() =>
+      saveModel(model, directory, { overwrite: true }, smallDisk(capacity)),
+    );
     assert.instance(error, LowrankError);
     assert.match(error.message, /the disk is full/);
     assert.equal(snapshot(directory), before, `a disk of ${capacity} bytes`);
   }
-  await saveModel(model, directory, {}, smallDisk(size));
+  await saveModel(model, directory, { overwrite: true }, smallDisk(size));
   assert.not.equal(snapshot(directory), before);
   const again = await loadModel(directory);
   assert.is(again.config.modelType, "gpt2");
