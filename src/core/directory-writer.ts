@@ -67,6 +67,28 @@ export function writeDirectory(
   withPath("write into the directory", path, () => replace(whole, files, check, options, fs));
 }
 
+/**
+ * Finishes a save that was killed in a directory, as far as nobody has written its files since, and removes temporary
+ * files of processes that are gone, with those that version 0.1.0 left for files that are `owned`. Every other file
+ * stays, and so does a directory that is missing or cannot be written.
+ */
+export function tidyDirectory(
+  directory: string,
+  owned: (name: string) => boolean = () => false,
+  fs: FileSystem = fileSystem(),
+): void {
+  try {
+    finishPending(directory, fs);
+    removeLeftovers(directory, fs);
+    for (const name of list(directory, fs)) {
+      const path = `${directory}/${name}`;
+      if (owned(temporaryFor(name) ?? "") && kindOfPath(path, fs) === "file") discard(path, fs);
+    }
+  } catch {
+    // Nothing depends on it: readers look through what is there, and the next save tries again.
+  }
+}
+
 /** The files that go since the save does not write them anew. Throws when the save is not allowed. */
 function staleNames(
   whole: string,
