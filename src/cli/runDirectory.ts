@@ -8,6 +8,7 @@
 // is done.
 
 import { rmdirSync } from "node:fs";
+import { tidyDirectory } from "../core/directory-writer.ts";
 import { UsageError } from "../core/error.ts";
 import {
   exists,
@@ -113,9 +114,17 @@ export class RunDirectory {
     ]);
   }
 
+  /** Finishes saves that were killed, and removes what they left. */
+  tidy(): void {
+    tidyDirectory(this.path);
+    for (const [folder, own] of OWN)
+      tidyDirectory(`${this.#base}/${folder}`, (name) => own.test(name));
+  }
+
   /** Makes the place ready for a new run, without the states of an old one. */
   begin(run: string): void {
     makeDirectory(this.states);
+    this.tidy();
     for (const { path } of this.checkpoints()) removeFile(path);
     this.writeRun(run);
   }

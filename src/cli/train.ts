@@ -123,6 +123,7 @@ function begin(run: Run): RunRecord {
 function goOn(run: Run, record: RunRecord): RunRecord {
   const { directory, trainer, engine, show, values } = run;
   checkFingerprint(record, run.fingerprint);
+  directory.tidy();
   if (record.build !== engine.build) {
     const message =
       `The run was started with the ${record.build} build of the engine and goes on with the ${engine.build} one: ` +
