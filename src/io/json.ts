@@ -7,7 +7,7 @@ import { FormatError } from "../core/error.ts";
 import { JsonReader, quote } from "../core/json-reader.ts";
 import { decode } from "../core/json-string.ts";
 
-export { quote };
+export { quote } from "../core/json-reader.ts";
 
 /** A number together with its spelling in the file. */
 export class JsonNumber {
