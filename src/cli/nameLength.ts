@@ -1,18 +1,26 @@
 // Whether a file system takes the names that a save will make, asked before the work whose result is to be saved.
 
-import { basename } from "node:path";
 import { UsageError } from "../core/error.ts";
-import { absolutePath, exists, kindOfPath, parentOf, temporaryPath } from "../core/files.ts";
+import {
+  absolutePath,
+  exists,
+  kindOfPath,
+  nameOf,
+  parentOf,
+  temporaryPath,
+} from "../core/files.ts";
 
-/** The paths that exist while a file is saved. */
+// As long as what a save makes below a directory of its own while it is on its way.
+const ON_THE_WAY = `stamps/${"x".repeat(120)}`;
+
+/** The longest paths that exist while a file is saved. */
 export function namesOfFile(path: string): string[] {
   return [path, temporaryPath(parentOf(path))];
 }
 
-/** The longest paths that exist while a directory of an adapter or a model is saved. */
+/** The longest paths that exist while an adapter or a model is saved into a directory. */
 export function namesOfDirectory(path: string): string[] {
-  // Beside each file its sizes and times before and after are noted in a name.
-  return [temporaryPath(parentOf(path)), `${temporaryPath(path)}/stamps/${"x".repeat(120)}`];
+  return [`${temporaryPath(parentOf(path))}/${ON_THE_WAY}`, `${temporaryPath(path)}/${ON_THE_WAY}`];
 }
 
 /**
@@ -20,10 +28,10 @@ export function namesOfDirectory(path: string): string[] {
  * @throws UsageError if a name of them, or the whole, is longer than the file system takes
  */
 export function checkLength(place: string, paths: readonly string[]): void {
-  if (paths.every(isTaken)) return;
+  if ([place, ...paths].every(isTaken)) return;
   throw new UsageError(
-    `The path ${JSON.stringify(place)} is too long: the file system does not take what is saved ` +
-      "there. Choose a shorter one with --out DIR.",
+    `The path ${JSON.stringify(place)} is too long for the file system, with the names of what is saved there. Choose ` +
+      "a shorter one with --out DIR.",
   );
 }
 
@@ -32,7 +40,7 @@ function isTaken(path: string): boolean {
   const missing: string[] = [];
   try {
     while (!exists(above) && parentOf(above) !== above) {
-      missing.push(basename(above));
+      missing.push(nameOf(above));
       above = parentOf(above);
     }
     // Looking below a directory that is not there tells nothing: each name is tried in the nearest one that is.
@@ -45,8 +53,6 @@ function isTaken(path: string): boolean {
 }
 
 function isTooLong(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    (error.cause as NodeJS.ErrnoException | undefined)?.code === "ENAMETOOLONG"
-  );
+  const cause = error instanceof Error ? error.cause : null;
+  return (cause as NodeJS.ErrnoException | null)?.code === "ENAMETOOLONG";
 }

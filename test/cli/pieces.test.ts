@@ -132,6 +132,8 @@ test("proposed commands begin as the command was called", () => {
   );
   assert.is(invocation("/home/me/app/node_modules/.bin/lowrank", "/home/me/app"), "npx lowrank");
   assert.is(invocation("/usr/local/bin/lowrank", "/home/me"), "lowrank");
+  // The working directory was deleted.
+  assert.is(invocation("/home/me/main.js", null), "node /home/me/main.js");
 });
 
 test("the options of a run survive as words of a command line", () => {

@@ -1,7 +1,9 @@
 // Where a run goes: never over another one unasked, and each of two that start at once into a place of its own.
 
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { snapshot } from "../io/full-disk.ts";
@@ -17,6 +19,7 @@ import {
 import { temporaryPaths } from "../support/temporary.ts";
 import { bundledText, writeTinyModel } from "../support/tinyModel.ts";
 
+const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 const path = temporaryPaths("lowrank-place");
 const model = path();
 const text = path();
@@ -228,6 +231,25 @@ test("a place whose names would be too long is refused before the model is loade
   // A name is as long as the file system takes: the run's own are not built on it.
   const fits = join(path(), "x".repeat(255));
   assert.is((await train(fits)).code, 0);
+});
+
+test("in a working directory that was deleted, a relative place is an error at once, and a whole path works", () => {
+  if (process.platform === "win32") return;
+  const line = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"';
+  const run = (...words: string[]) =>
+    spawnSync("sh", ["-c", line, path(), process.execPath, main, "train", ...words], {
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+  for (const words of [["--out", "x"], []]) {
+    const { status, stderr } = run(...options, ...words);
+    assert.is(status, 1);
+    assert.match(stderr, /^lowrank: The working directory was deleted/);
+  }
+  const quiet = ["--steps", "1", "--max-new-tokens", "0", "--threads", "1"];
+  const whole = run(...options, ...quiet, "--out", path());
+  assert.is(whole.status, 0, whole.stderr);
+  assert.match(whole.stdout, /generate --model/);
 });
 
 test.run();
