@@ -112,7 +112,12 @@ function storedAs({
 function metadataFact(metadata: Readonly<Record<string, string>>): [string, string][] {
   const pairs = Object.entries(metadata).filter(([key]) => key !== "format");
   if (pairs.length === 0) return [];
-  return [["Metadata", pairs.map(([key, value]) => `${key}: ${value.slice(0, 200)}`).join("\n")]];
+  return [
+    [
+      "Metadata",
+      pairs.map(([key, value]) => `${key.slice(0, 200)}: ${value.slice(0, 200)}`).join("\n"),
+    ],
+  ];
 }
 
 async function inspectModel(source: FileSource, path: string): Promise<Inspection> {

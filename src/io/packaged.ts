@@ -1,6 +1,7 @@
 // The files that come with the package, the embedded model and the bundled text: they lie three folders above the
 // compiled code. A bundle or an edge worker has none of them, and the error says what to do.
 import { UsageError } from "../core/error.ts";
+import { messageOf } from "../core/realm.ts";
 import { type FileSource, openSource } from "./directory.ts";
 import { quote } from "./json.ts";
 
@@ -35,7 +36,7 @@ export async function openPackaged(
     source = openSource(new URL(`../../../${directory}/`, base));
     found = await source.read(probe);
   } catch (error) {
-    throw unreachable(error instanceof Error ? error.message : String(error), error);
+    throw unreachable(messageOf(error), error);
   }
   if (found === null) throw unreachable(`there is no ${quote(probe)} in ${source.name}.`);
   // Without a directory: no save goes there unasked.
