@@ -200,7 +200,9 @@ function findTargets(
     return matchTargets(adaptersOf(model).modulePaths(), lora, model.config.modelType);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const shown = [...tensors].slice(0, 10).map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
+    const shown = [...tensors]
+      .slice(0, 10)
+      .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
     throw new FormatError(
       `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +

@@ -18,9 +18,10 @@ export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
 }
 
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return (
-    typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
-  );
+  if (typeof value !== "object" || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  // Every realm has an Object.prototype of its own; that it has none itself makes it one.
+  return prototype !== null && Object.getPrototypeOf(prototype) === null;
 }
 
 /** A value with other things in the place of some, itself or those in arrays and plain objects of it. */

@@ -8,6 +8,9 @@ import { UsageError } from "../../src/core/error.ts";
 import { bytesOf, hrefOf, isMap, isShared, messageOf, typedArrayOf } from "../../src/core/realm.ts";
 import { readTokenizerJson } from "../../src/data/readTokenizerJson.ts";
 import { tensor } from "../../src/tensor/create.ts";
+import { add } from "../../src/tensor/elementwise.ts";
+import { scope } from "../../src/tensor/scope.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { withGlobal } from "../support/withGlobal.ts";
 
 const realm = (code: string): unknown => vm.runInNewContext(code, { URL });
@@ -76,6 +79,14 @@ test("a tensor takes numbers of another realm with their type", async () => {
   const ints = tensor(realm("Int32Array.of(1, 2)") as Int32Array, { shape: [2, 1] });
   assert.is(ints.dtype, "int32");
   assert.equal(ints.shape, [2, 1]);
+});
+
+test("a scope copies tensors out of an object of another realm", async () => {
+  await init({ threads: 1 });
+  const make = realm("(a) => ({ a, list: [a] })") as (a: unknown) => { a: Tensor; list: Tensor[] };
+  const { a, list } = scope(() => make(add(tensor([1, 2]), 1)));
+  assert.equal(a.toArray(), Float32Array.of(2, 3));
+  assert.equal(list[0]?.toArray(), Float32Array.of(2, 3));
 });
 
 test("options and files of another realm", () => {
