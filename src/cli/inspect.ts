@@ -29,6 +29,9 @@ const options: OptionsFor<InspectValues> = {
 
 const WIDEST_NAME = 120;
 
+/** The most lines of the short table; a model has a few dozens. */
+const MOST_GROUPS = 1000;
+
 // Every name in an adapter's file begins with it; only the full list spells it out.
 const PEFT_PREFIX = /^base_model\.model\./;
 
@@ -71,18 +74,19 @@ async function run(
 function print({ facts, tensors, warnings }: Inspection, every: boolean, terminal: Terminal): void {
   for (const [label, text] of facts) row(terminal, label, text);
   for (const warning of warnings) row(terminal, "Note", warning);
-  const groups = every ? tensors.map(alone) : groupTensors(tensors);
-  const rows = groups.map((group) => [
-    oneLine(every ? group.name : group.name.replace(PEFT_PREFIX, "")),
-    group.dtype,
-    `[${group.shape.join(", ")}]`,
-    group.count === 1 ? bytes(group.bytes) : `${group.count} × ${bytes(group.bytes)}`,
-  ]);
-  const widths = [0, 1, 2, 3].map((column) =>
-    rows.reduce((most, cells) => Math.max(most, widthOf(cells[column] ?? "")), 0),
-  );
+  const shown = every ? tensors : groupTensors(tensors, MOST_GROUPS);
+  const more =
+    tensors.length - shown.reduce((sum, { count = 1 }: Partial<TensorGroup>) => sum + count, 0);
+  // Rows are made twice: of hundreds of thousands of tensors they would take much memory.
+  const widths = [0, 0, 0, 0];
+  for (const group of shown) {
+    cellsOf(group, every).forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, widthOf(cell));
+    });
+  }
   terminal.line();
-  for (const [name = "", dtype = "", shape = "", size = ""] of rows) {
+  for (const group of shown) {
+    const [name, dtype, shape, size] = cellsOf(group, every);
     const cells = [
       // One name of a megabyte must not make all rows as long.
       name.padEnd(Math.min(widths[0] ?? 0, WIDEST_NAME)),
@@ -91,6 +95,7 @@ function print({ facts, tensors, warnings }: Inspection, every: boolean, termina
     ];
     terminal.line(`  ${cells.join("  ")}  ${terminal.style.dim(size.padStart(widths[3] ?? 0))}`);
   }
+  if (more > 0) terminal.line(`  and ${plural(more, "tensor")} more; --tensors lists all`);
   const size = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
   const numbers = tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0);
   terminal.line();
@@ -101,6 +106,15 @@ function print({ facts, tensors, warnings }: Inspection, every: boolean, termina
   );
 }
 
-function alone(tensor: TensorEntry): TensorGroup {
-  return { ...tensor, count: 1 };
+/** Name, dtype, shape and size. */
+function cellsOf(
+  { name, dtype, shape, bytes: size, count = 1 }: TensorEntry & Partial<TensorGroup>,
+  every: boolean,
+): [string, string, string, string] {
+  return [
+    oneLine(every ? name : name.replace(PEFT_PREFIX, "")),
+    dtype,
+    `[${shape.join(", ")}]`,
+    count === 1 ? bytes(size) : `${count} × ${bytes(size)}`,
+  ];
 }

@@ -1,17 +1,19 @@
 // What a path holds: facts in words, and the same as data.
 
 import { FormatError, UsageError } from "../core/error.ts";
-import { kindOfPath, parentOf, readFile } from "../core/files.ts";
+import { type Gate, readParts } from "../core/file-parts.ts";
+import { kindOfPath, parentOf } from "../core/files.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
-import { currentPath } from "../core/pending.ts";
+import { withCurrent } from "../core/pending.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import { parsePeftConfig } from "../io/peft-config.ts";
-import { readSafetensors, type SafetensorsFile } from "../io/safetensors.ts";
-import { fetchFile } from "../io/web.ts";
-import { readWeights } from "../io/weights.ts";
+import { HeaderGate } from "../io/safetensors.ts";
+import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
+import { askFor, partsOfResponse } from "../io/web.ts";
+import { readWeights, type Weights } from "../io/weights.ts";
 import { bytes, plural, whole } from "./format.ts";
 import { resolveTargets } from "./inspectedTargets.ts";
 import { headsText, lastName } from "./summary.ts";
@@ -33,6 +35,8 @@ export interface Inspection {
 
 const STATE_MAGIC = "LOWRANK1";
 const STATE_HEADER = 16;
+/** The most names or numbers of a kind that are listed. */
+const LISTED = 20;
 
 /**
  * Looks at a directory or a file; without a path at the embedded model.
@@ -58,13 +62,16 @@ export async function inspect(path: string | undefined): Promise<Inspection> {
   const name = place.path.slice(place.path.lastIndexOf("/") + 1);
   if (name === "config.json" || name === "adapter_config.json")
     return inspectDirectory(parentOf(place.path));
-  return inspectFile(place.path, readFile(currentPath(place.path) ?? place.path));
+  const gate = new FileGate(place.path);
+  withCurrent(place.path, (path) => readParts(path, gate.pass, false));
+  return inspectFile(place.path, gate);
 }
 
 async function inspectAddress(url: URL): Promise<Inspection> {
-  const answer = await fetchFile(url);
   const name = withoutSecrets(url.href);
-  if ("bytes" in answer) return inspectFile(name, answer.bytes);
+  const gate = new FileGate(name);
+  const answer = await askFor(url, (response) => partsOfResponse(response, gate.pass, false));
+  if ("bytes" in answer) return inspectFile(name, gate);
   throw new UsageError(`There is no file ${JSON.stringify(name)}: ${answer.missing}.`);
 }
 
@@ -88,7 +95,7 @@ async function inspectDirectory(location: PathLike): Promise<Inspection> {
 function common({
   metadata,
   tensors,
-}: SafetensorsFile): Pick<Inspection, "parameters" | "bytes" | "metadata" | "tensors"> {
+}: Weights<FileTensor>): Pick<Inspection, "parameters" | "bytes" | "metadata" | "tensors"> {
   const entries = tensorEntries(tensors);
   return {
     tensors: entries,
@@ -109,15 +116,19 @@ function storedAs({
   return `${dtypes.join(", ") || "nothing"}, ${bytes(size)} in ${plural(tensors.length, "tensor")}`;
 }
 
+function listed(items: readonly (string | number)[]): string {
+  const shown = items.slice(0, LISTED).join(", ");
+  return items.length > LISTED ? `${shown} and ${items.length - LISTED} more` : shown;
+}
+
 function metadataFact(metadata: Readonly<Record<string, string>>): [string, string][] {
   const pairs = Object.entries(metadata).filter(([key]) => key !== "format");
   if (pairs.length === 0) return [];
-  return [
-    [
-      "Metadata",
-      pairs.map(([key, value]) => `${key.slice(0, 200)}: ${value.slice(0, 200)}`).join("\n"),
-    ],
-  ];
+  const lines = pairs
+    .slice(0, LISTED)
+    .map(([key, value]) => `${key.slice(0, 200)}: ${value.slice(0, 200)}`);
+  if (pairs.length > LISTED) lines.push(`and ${pairs.length - LISTED} more`);
+  return [["Metadata", lines.join("\n")]];
 }
 
 async function inspectModel(source: FileSource, path: string): Promise<Inspection> {
@@ -125,7 +136,7 @@ async function inspectModel(source: FileSource, path: string): Promise<Inspectio
     await readRequired(source, "config.json"),
     `${path}/config.json`,
   );
-  const found = common(await readWeights(source));
+  const found = common(await readWeights(source, "model", { data: false }));
   const hasTokenizer = (await source.read("tokenizer.json")) !== null;
   const norm = config.norm === "rms" ? "RMS norm" : "layer norm";
   const positions =
@@ -165,7 +176,7 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
     await readRequired(source, "adapter_config.json"),
     file,
   );
-  const found = common(await readWeights(source, "adapter_model"));
+  const found = common(await readWeights(source, "adapter_model", { data: false }));
   const { lora } = config;
   const targets = resolveTargets(found.tensors, lora);
   const scales = [...new Set(targets.map(({ scale }) => scale))];
@@ -190,19 +201,42 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
       ["Base", config.baseModelNameOrPath ?? "not said"],
       [
         "Rank",
-        `r ${ranks.join(", ") || lora.r}, alpha ${lora.loraAlpha}, scale ${scales.map((scale) => Number(scale.toPrecision(4))).join(", ")}${rest}`,
+        `r ${listed(ranks) || lora.r}, alpha ${lora.loraAlpha}, scale ${listed(scales.map((scale) => Number(scale.toPrecision(4))))}${rest}`,
       ],
-      ["Targets", `${plural(targets.length, "layer")}: ${names.join(", ")}`],
+      ["Targets", `${plural(targets.length, "layer")}: ${listed(names)}`],
       ["Parameters", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
       ...metadataFact(found.metadata),
     ],
   };
 }
 
-function inspectFile(path: string, content: Uint8Array): Inspection {
-  const isState = String.fromCharCode(...content.subarray(0, STATE_MAGIC.length)) === STATE_MAGIC;
-  if (!isState) refusePickle(path);
-  const found = common(readSafetensors(isState ? content.subarray(STATE_HEADER) : content, path));
+/** Of a file alone only the header is read. */
+class FileGate {
+  isState = false;
+  readonly #path: string;
+  #gate: HeaderGate | null = null;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  readonly pass: Gate = (head, size) => {
+    const magic = STATE_MAGIC.length;
+    if (head.length < magic && head.length < size) return Math.min(magic, size);
+    this.isState = String.fromCharCode(...head.subarray(0, magic)) === STATE_MAGIC;
+    if (!this.isState) refusePickle(this.#path);
+    this.#gate ??= new HeaderGate(this.#path, this.isState ? STATE_HEADER : 0);
+    return this.#gate.pass(head, size);
+  };
+
+  get header(): SafetensorsHeader {
+    if (this.#gate === null) throw new FormatError(`${this.#path} ended while it was read.`);
+    return this.#gate.header;
+  }
+}
+
+function inspectFile(path: string, { isState, header }: FileGate): Inspection {
+  const found = common(header);
   const step = found.metadata["step"];
   if (isState && step === undefined)
     throw new FormatError(`${path} is a training state without a step.`);

@@ -1,7 +1,7 @@
 // Tensors as a table that stays short: the same tensor of several layers is one row,
 //   model.layers.{0-5}.self_attn.q_proj.weight   F16   [160, 160]   6 × 51 kB
 
-import type { StoredTensor } from "../io/safetensors.ts";
+import type { FileTensor } from "../io/safetensors-header.ts";
 
 /** A tensor of a file. */
 export interface TensorEntry {
@@ -16,27 +16,32 @@ export interface TensorGroup extends TensorEntry {
   readonly count: number;
 }
 
-export function tensorEntries(tensors: ReadonlyMap<string, StoredTensor>): TensorEntry[] {
-  return [...tensors]
-    .map(([name, { dtype, shape, bytes }]) => ({ name, dtype, shape, bytes: bytes.length }))
-    .sort((a, b) => compareNames(a.name, b.name));
+// Numbers in names count as numbers: layer 2 comes before layer 10.
+const NAMES = new Intl.Collator("en", { numeric: true });
+
+export function tensorEntries(tensors: ReadonlyMap<string, FileTensor>): TensorEntry[] {
+  const entries: TensorEntry[] = [];
+  for (const [name, { dtype, shape, begin, end }] of tensors) {
+    entries.push({ name, dtype, shape, bytes: end - begin });
+  }
+  return entries.sort((a, b) => NAMES.compare(a.name, b.name));
 }
 
-/** Numbers in names count as numbers: layer 2 comes before layer 10. */
-function compareNames(a: string, b: string): number {
-  return a.localeCompare(b, "en", { numeric: true });
-}
-
-/** Groups in the order of their first tensors. */
-export function groupTensors(tensors: readonly TensorEntry[]): TensorGroup[] {
+/** Groups in the order of their first tensors; tensors that would begin a group beyond the first `most` are left out. */
+export function groupTensors(
+  tensors: readonly TensorEntry[],
+  most: number = Number.POSITIVE_INFINITY,
+): TensorGroup[] {
   const groups = new Map<string, { first: TensorEntry; layers: number[] }>();
   for (const tensor of tensors) {
     const layer = /\.(\d+)\./.exec(tensor.name)?.[1];
     const pattern = tensor.name.replace(/\.\d+\./, ".#.");
-    const key = JSON.stringify([pattern, tensor.dtype, tensor.shape]);
-    const group = groups.get(key) ?? { first: tensor, layers: [] };
+    // The name comes last: it may hold anything.
+    const key = `${tensor.dtype} ${tensor.shape} ${pattern}`;
+    let group = groups.get(key);
+    if (group === undefined && groups.size >= most) continue;
+    if (group === undefined) groups.set(key, (group = { first: tensor, layers: [] }));
     if (layer !== undefined) group.layers.push(Number(layer));
-    groups.set(key, group);
   }
   return [...groups.values()].map(({ first, layers }) => ({
     ...first,

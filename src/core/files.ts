@@ -16,6 +16,8 @@ export interface FileSystem {
   renameSync(from: string, to: string): void;
   linkSync(from: string, to: string): void;
   openSync(path: string, flags: string): number;
+  fstatSync(file: number): { readonly size: number };
+  readSync(file: number, bytes: Uint8Array, offset: number, length: number, at: number): number;
   writeSync(file: number, bytes: Uint8Array, offset: number, length: number): number;
   fsyncSync(file: number): void;
   closeSync(file: number): void;

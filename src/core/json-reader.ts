@@ -44,9 +44,10 @@ export class JsonReader {
 
   /** Throws a FormatError that names the file and the place. */
   fail(problem: string): never {
-    const before = this.bytes.subarray(0, this.position);
+    const { bytes } = this;
+    const end = Math.min(this.position, bytes.length);
     let characters = 0;
-    for (const byte of before) if ((byte & 0xc0) !== 0x80) characters++;
+    for (let i = 0; i < end; i++) if ((bytes[i]! & 0xc0) !== 0x80) characters++;
     throw new FormatError(`${this.file} is not valid: ${problem}, at character ${characters}.`);
   }
 
@@ -110,6 +111,27 @@ export class JsonReader {
     this.fail("a string with half a surrogate pair");
   }
 
+  /** As `string`, but one of `usual` is given as it stands there, which costs no new string. */
+  stringAmong(usual: readonly string[]): string {
+    this.expect('"');
+    const found = usual.find((text) => this.#begins(text, QUOTE));
+    if (found === undefined) {
+      this.position--;
+      return this.string();
+    }
+    this.position += found.length + 1;
+    return found;
+  }
+
+  /** Does `text`, of ASCII, come at once, and behind it the character `end`, if one is given? */
+  #begins(text: string, end?: number): boolean {
+    const { bytes, position } = this;
+    for (let i = 0; i < text.length; i++) {
+      if (bytes[position + i] !== text.charCodeAt(i)) return false;
+    }
+    return end === undefined || bytes[position + text.length] === end;
+  }
+
   /** Steps over a string. Does it hold escapes? */
   skipString(): boolean {
     this.expect('"');
@@ -158,6 +180,19 @@ export class JsonReader {
     return decode(this.bytes, begin, this.position);
   }
 
+  /** A whole number from 0 to 2^53 − 1, written with digits alone; -1 for any other number. */
+  index(): number {
+    const begin = this.#skipNumber();
+    if (begin < 0) return this.fail("expected a number");
+    let value = 0;
+    for (let i = begin; i < this.position; i++) {
+      const digit = this.bytes[i]! - 0x30;
+      if (digit < 0 || digit > 9 || value > Number.MAX_SAFE_INTEGER / 10) return -1;
+      value = value * 10 + digit;
+    }
+    return value > Number.MAX_SAFE_INTEGER ? -1 : value;
+  }
+
   /** Steps over a number and gives the place where it begins, or -1 if there is none. */
   #skipNumber(): number {
     let code = this.#peekCode();
@@ -199,22 +234,17 @@ export class JsonReader {
   /** The word that comes next, one of null, true, false, NaN and Infinity; "" if none does. */
   word(): string {
     this.#peekCode();
-    const found = WORDS.find((word) => {
-      for (let i = 0; i < word.length; i++) {
-        if (this.bytes[this.position + i] !== word.charCodeAt(i)) return false;
-      }
-      return true;
-    });
+    const found = WORDS.find((word) => this.#begins(word));
     this.position += found?.length ?? 0;
     return found ?? "";
   }
 
-  /** Walks through an object; `visit` must read the value of the key it is given. */
-  object(visit: (key: string) => void): void {
+  /** Walks through an object; `visit` must read the value of the key it is given, often one of `usual`. */
+  object(visit: (key: string) => void, usual: readonly string[] = []): void {
     this.expect("{");
     if (this.take("}")) return;
     do {
-      const key = this.string();
+      const key = this.stringAmong(usual);
       this.expect(":");
       visit(key);
     } while (this.take(","));

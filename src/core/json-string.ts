@@ -48,11 +48,18 @@ function own(bytes: Uint8Array): Uint8Array {
 
 /** The text of bytes that were checked. */
 export function decode(bytes: Uint8Array, begin: number, end: number): string {
-  const part = bytes.subarray(begin, end);
-  if (part.length <= SHORT && part.every((byte) => byte < 0x80)) {
-    return Reflect.apply(String.fromCharCode, null, part);
+  if (end - begin > SHORT) return decodeLong(bytes.subarray(begin, end));
+  const codes: number[] = [];
+  for (let i = begin; i < end; i++) {
+    const code = bytes[i]!;
+    if (code >= 0x80) return decodeLong(bytes.subarray(begin, end));
+    codes.push(code);
   }
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(own(part));
+  return String.fromCharCode(...codes);
+}
+
+function decodeLong(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(own(bytes));
 }
 
 /** The code unit that four hexadecimal digits spell, or -1. */

@@ -189,11 +189,20 @@ export function currentPath(path: string, fs: FileSystem = fileSystem()): string
 
 /** The whole of a file, also while a save into its directory is unfinished; null if there is none. */
 export function readCurrent(path: string, fs: FileSystem = fileSystem()): Uint8Array | null {
+  return withCurrent(path, readFile, fs);
+}
+
+/** What `read` makes of a file, wherever a save has it; null if there is none. */
+export function withCurrent<T>(
+  path: string,
+  read: (found: string, fs: FileSystem) => T,
+  fs: FileSystem = fileSystem(),
+): T | null {
   for (let tries = 0; ; tries++) {
     const found = currentPath(path, fs);
     if (found === null) return null;
     try {
-      if (kindOfPath(found, fs) !== null) return readFile(found, fs);
+      if (kindOfPath(found, fs) !== null) return read(found, fs);
       if (found === path) return null;
     } catch (error) {
       if (found === path || tries === 100) throw error;

@@ -1,13 +1,14 @@
 // Where the files of a model or an adapter come from: a directory, a URL below which they lie, or bytes by
 // file name. A reader asks for files by plain name and need not know which it is.
 import { FormatError, UsageError } from "../core/error.ts";
+import { type FileParts, type Gate, partsOf, readParts } from "../core/file-parts.ts";
 import { fileSystem, kindOfPath } from "../core/files.ts";
 import { isLocation, type PathLike, placeOf } from "../core/location.ts";
-import { finishPending, lookAt, readCurrent } from "../core/pending.ts";
+import { finishPending, lookAt, readCurrent, withCurrent } from "../core/pending.ts";
 import { bytesOf, isMap } from "../core/realm.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { quote } from "./json.ts";
-import { fetchFile } from "./web.ts";
+import { askFor, partsOfResponse, wholeOf } from "./web.ts";
 
 /** Files by plain name. */
 export interface FileSource {
@@ -17,6 +18,8 @@ export interface FileSource {
   readonly directory?: string;
   /** The bytes of a file, or null if there is none of this name. */
   read(file: string): Promise<Uint8Array | null>;
+  /** The same in two parts, the second if it is wanted: what `gate` refuses is not read to its end. */
+  readParts(file: string, gate: Gate, wantsRest: boolean): Promise<FileParts | null>;
   /** The names that exist, or null where they cannot be listed (a URL). */
   list(): string[] | null;
   /** Why `read` gave null, where more is known than that there is no such file. */
@@ -72,6 +75,10 @@ function fromDirectory(path: string): FileSource {
     directory: path,
     list: () => [...lookAt(path).names],
     read: async (file) => readCurrent(`${path}/${checkFileName(file, path)}`),
+    readParts: async (file, gate, wantsRest) =>
+      withCurrent(`${path}/${checkFileName(file, path)}`, (whole, fs) =>
+        readParts(whole, gate, wantsRest, fs),
+      ),
   };
 }
 
@@ -81,18 +88,21 @@ function fromWeb(url: URL): FileSource {
   base.pathname = base.pathname.replace(/\/*$/, "/");
   const name = withoutSecrets(base.href);
   const reasons = new Map<string, string>();
+  const ask = async <T>(file: string, receive: (response: Response) => Promise<T>) => {
+    const target = new URL(base.href);
+    target.pathname += checkFileName(file, name);
+    const answer = await askFor(target, receive);
+    if ("bytes" in answer) return answer.bytes;
+    reasons.set(file, answer.missing);
+    return null;
+  };
   return {
     name,
     list: () => null,
     why: (file) => reasons.get(file) ?? null,
-    async read(file) {
-      const target = new URL(base.href);
-      target.pathname += checkFileName(file, name);
-      const answer = await fetchFile(target);
-      if ("bytes" in answer) return answer.bytes;
-      reasons.set(file, answer.missing);
-      return null;
-    },
+    read: (file) => ask(file, wholeOf),
+    readParts: (file, gate, wantsRest) =>
+      ask(file, (response) => partsOfResponse(response, gate, wantsRest)),
   };
 }
 
@@ -113,6 +123,10 @@ function fromBytes(
     name: "the files given",
     list: () => [...map.keys()].sort(),
     read: async (file) => map.get(file) ?? null,
+    async readParts(file, gate, wantsRest) {
+      const bytes = map.get(file);
+      return bytes === undefined ? null : partsOf(bytes, gate, wantsRest);
+    },
   };
 }
 

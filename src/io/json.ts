@@ -104,8 +104,15 @@ export function parseJson(text: string, file: string): JsonTree {
   return value;
 }
 
-/** Parses UTF-8 bytes that must hold one JSON object; its large members stay `JsonText`. */
-export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
+/**
+ * Parses UTF-8 bytes that must hold one JSON object; its large members stay `JsonText`.
+ * @param texts keys whose values stay so, however small
+ */
+export function parseJsonObject(
+  bytes: Uint8Array,
+  file: string,
+  texts: readonly string[] = [],
+): JsonObject {
   const reader = new JsonReader(bytes, file);
   reader.skipByteOrderMark();
   if (reader.peek() !== "{") {
@@ -122,7 +129,7 @@ export function parseJsonObject(bytes: Uint8Array, file: string): JsonObject {
     const begin = reader.position;
     const count = reader.skip(1);
     const end = reader.position;
-    const fits = count <= values && end - begin <= room;
+    const fits = count <= values && end - begin <= room && !texts.includes(key);
     const text = new JsonText(reader, begin, end);
     object.set(key, fits ? text.value() : text);
     if (!fits) return;

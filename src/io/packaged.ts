@@ -40,5 +40,6 @@ export async function openPackaged(
   }
   if (found === null) throw unreachable(`there is no ${quote(probe)} in ${source.name}.`);
   // Without a directory: no save goes there unasked.
-  return { name: source.name, list: source.list, read: source.read };
+  const { name, list, read, readParts } = source;
+  return { name, list, read, readParts };
 }

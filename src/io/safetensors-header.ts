@@ -3,74 +3,143 @@
 //   N bytes   JSON: { "__metadata__"?: {string: string}, "<tensor>": {"dtype", "shape", "data_offsets"}, ... }
 //   rest      data, without hole or overlap; offsets count from the end of the header
 // Every error names the file and the tensor. Time and memory are linear in the header, at most 100 MB of it.
-import { FormatError } from "../core/error.ts";
+import { FormatError, UsageError } from "../core/error.ts";
 import { JsonReader, quote } from "../core/json-reader.ts";
-import { type Dtype, isDtype, tensorBytes } from "./dtype.ts";
+import { type Dtype, dtypes, isDtype, tensorBytes } from "./dtype.ts";
 
-const PREFIX = 8;
+/** The bytes that tell the length of the header. */
+export const LENGTH_BYTES = 8;
 
 /** The longest header that the format allows, in bytes. */
 export const MAX_HEADER = 100_000_000;
+/** The most dimensions that PyTorch gives a tensor. */
+const MAX_RANK = 64;
+/** The most tensors of a file; the largest models have half as many, in all their files. */
+const MAX_TENSORS = 300_000;
+/** The most pairs of metadata that are read; files have a few. */
+const MAX_METADATA = 100_000;
+/** Headers up to so many bytes are walked through once before they are read. */
+const SCANNED = 1 << 24;
+/** So many shapes are kept to be shared. */
+const MAX_SHAPES = 1000;
+const MEMBERS: readonly string[] = ["dtype", "shape", "data_offsets"];
 
-/** One tensor as the header describes it: bytes `[begin, end)` of the data. */
-export interface HeaderEntry {
+/** The data of a file, once it is read. */
+export interface FileData {
+  bytes: Uint8Array | null;
+}
+
+/** A tensor in a file: bytes `[begin, end)` of the data. It holds no bytes of its own, and is a small object. */
+export class FileTensor {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly begin: number;
   readonly end: number;
+  readonly data: FileData;
+
+  constructor(dtype: Dtype, shape: readonly number[], begin: number, end: number, data: FileData) {
+    this.dtype = dtype;
+    this.shape = shape;
+    this.begin = begin;
+    this.end = end;
+    this.data = data;
+  }
+
+  /** A view of the file's data; a UsageError while only the header has been read. */
+  get bytes(): Uint8Array {
+    const { bytes } = this.data;
+    if (bytes === null) throw new UsageError("Of this file only the header has been read.");
+    // Not a subarray, which of Node's Buffer is a Buffer.
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + this.begin, this.end - this.begin);
+  }
 }
 
-/** A checked header; `dataStart` is the place of the first data byte in the file. */
+/** A checked header. */
 export interface SafetensorsHeader {
   readonly metadata: Map<string, string>;
-  readonly entries: Map<string, HeaderEntry>;
+  /** By name, in the order in which their data lies in the file. */
+  readonly tensors: Map<string, FileTensor>;
+  /** The place of the first byte of data in the file. */
   readonly dataStart: number;
+  /** Gives the tensors their data, all that follows the header. */
+  readonly give: (data: Uint8Array) => void;
 }
 
-/** Reads the header of `bytes`, the whole of a file called `file`; refuses what breaks a rule. */
-export function readHeader(bytes: Uint8Array, file: string): SafetensorsHeader {
-  const headerLength = readLength(bytes, file);
-  const dataStart = PREFIX + headerLength;
-  const dataLength = bytes.length - dataStart;
-  const reader = new JsonReader(bytes.subarray(PREFIX, dataStart), `The header of ${file}`);
+/**
+ * How many bytes from its beginning a file's header takes, with the eight that say so.
+ * @param bytes the first eight at least, unless the file is shorter
+ * @param size of the whole file; Infinity where nobody knows
+ */
+export function headerEnd(bytes: Uint8Array, size: number, file: string): number {
+  return LENGTH_BYTES + readLength(bytes, size, file);
+}
+
+/**
+ * Reads the header of a file called `file`; refuses what breaks a rule.
+ * @param bytes the file's beginning, all of the header at least
+ */
+export function readHeader(
+  bytes: Uint8Array,
+  file: string,
+  size: number = bytes.length,
+): SafetensorsHeader {
+  const dataStart = headerEnd(bytes, size, file);
+  const dataLength = size - dataStart;
+  const reader = new JsonReader(bytes.subarray(LENGTH_BYTES, dataStart), `The header of ${file}`);
+  // What breaks the grammar is refused before anything is built; of a very long header that would cost time.
+  if (dataStart <= SCANNED && reader.peek() === "{") {
+    reader.skip();
+    reader.end();
+    reader.position = 0;
+  }
+  const data: FileData = { bytes: null };
+  const entries = new EntryReader(reader, data);
   let metadata: Map<string, string> | undefined;
-  const entries = new Map<string, HeaderEntry>();
+  const tensors = new Map<string, FileTensor>();
   let total = 0;
+  let isInOrder = true;
   reader.object((name) => {
     if (name === "__metadata__") {
       if (metadata !== undefined) reader.fail("__metadata__ appears twice");
       metadata = readMetadata(reader);
       return;
     }
-    if (entries.has(name)) reader.fail(`the tensor ${quote(name)} appears twice`);
-    const entry = readEntry(reader, name);
+    if (tensors.has(name)) reader.fail(`the tensor ${quote(name)} appears twice`);
+    if (tensors.size === MAX_TENSORS) reader.fail(`more than ${MAX_TENSORS} tensors`);
+    const tensor = entries.read(name);
+    isInOrder &&= tensor.begin === total;
     // The ranges must tile the data exactly. A file of many tensors over the same bytes is refused as
     // soon as they claim more than there is, before the rest is read.
-    total += entry.end - entry.begin;
+    total += tensor.end - tensor.begin;
     if (total > dataLength) {
       reader.fail(
         `up to ${quote(name)} the tensors claim ${total} bytes, but only ${dataLength} follow the header; ` +
           "the file is cut off, or its tensors overlap",
       );
     }
-    entries.set(name, entry);
+    tensors.set(name, tensor);
   });
-  reader.end();
-  return {
-    metadata: metadata ?? new Map(),
-    entries: inFileOrder(entries, dataLength, file),
-    dataStart,
+  const sorted = isInOrder ? tensors : inFileOrder(tensors, file);
+  if (total !== dataLength && size !== Number.POSITIVE_INFINITY) {
+    throw new FormatError(
+      `${file} is not valid: its tensors end at byte ${total} of the data, but ${dataLength} bytes ` +
+        "follow the header. It is cut off, or something was appended.",
+    );
+  }
+  const give = (bytes: Uint8Array): void => {
+    data.bytes = bytes;
   };
+  return { metadata: metadata ?? new Map(), tensors: sorted, dataStart, give };
 }
 
-function readLength(bytes: Uint8Array, file: string): number {
-  if (bytes.length < PREFIX) {
+function readLength(bytes: Uint8Array, size: number, file: string): number {
+  if (bytes.length < LENGTH_BYTES) {
     throw new FormatError(
       `${file} is too small for a safetensors file: it has ${bytes.length} bytes, and the length of the ` +
         "header alone takes 8. Fetch or copy it again.",
     );
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, PREFIX);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES);
   const length = view.getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER)) {
     throw new FormatError(
@@ -78,10 +147,10 @@ function readLength(bytes: Uint8Array, file: string): number {
         "It is damaged, or not a safetensors file.",
     );
   }
-  if (PREFIX + Number(length) > bytes.length) {
+  if (LENGTH_BYTES + Number(length) > size) {
     throw new FormatError(
       `${file} has an invalid header length: it announces ${length} bytes, but only ` +
-        `${bytes.length - PREFIX} follow. It is cut off, or not a safetensors file.`,
+        `${size - LENGTH_BYTES} follow. It is cut off, or not a safetensors file.`,
     );
   }
   return Number(length);
@@ -93,65 +162,109 @@ function readMetadata(reader: JsonReader): Map<string, string> {
   reader.object((key) => {
     if (reader.peek() !== '"') reader.fail(`__metadata__ ${quote(key)} must be a string`);
     if (metadata.has(key)) reader.fail(`the metadata ${quote(key)} appears twice`);
+    if (metadata.size === MAX_METADATA)
+      reader.fail(`more than ${MAX_METADATA} entries of metadata`);
     metadata.set(key, reader.string());
   });
   return metadata;
 }
 
-function readEntry(reader: JsonReader, name: string): HeaderEntry {
-  let dtype: string | undefined;
-  let shape: number[] | undefined;
-  let offsets: number[] | undefined;
-  if (reader.peek() !== "{") reader.fail(`the tensor ${quote(name)} must be an object`);
-  reader.object((key) => {
-    if (key === "dtype" && dtype === undefined) dtype = reader.string();
-    else if (key === "shape" && shape === undefined) shape = readIntegers(reader, name);
-    else if (key === "data_offsets" && offsets === undefined) offsets = readIntegers(reader, name);
-    else
-      reader.fail(`the tensor ${quote(name)} has the key ${quote(key)} twice or beyond the format`);
-  });
-  if (dtype === undefined || shape === undefined || offsets === undefined) {
-    return reader.fail(`the tensor ${quote(name)} lacks dtype, shape or data_offsets`);
-  }
-  if (!isDtype(dtype)) {
-    return reader.fail(`the tensor ${quote(name)} has the unknown dtype ${quote(dtype)}`);
-  }
-  const [begin, end] = offsets;
-  if (offsets.length !== 2 || begin === undefined || end === undefined || end < begin) {
-    return reader.fail(`the tensor ${quote(name)} has no valid pair of data_offsets`);
-  }
-  const size = tensorBytes(dtype, shape);
-  if (typeof size === "string") return reader.fail(`the tensor ${quote(name)}: ${size}`);
-  if (size !== end - begin) {
-    return reader.fail(
-      `the tensor ${quote(name)}, ${dtype} [${shape.slice(0, 8)}], needs ${size} bytes but has ${end - begin}`,
-    );
-  }
-  return { dtype, shape, begin, end };
-}
+/** Reads entries one after the other. It makes nothing but the tensors: garbage of a large header would take memory. */
+class EntryReader {
+  readonly #reader: JsonReader;
+  readonly #data: FileData;
+  readonly #shapes = new Map<string, readonly number[]>();
+  #name = "";
+  #dtype = "";
+  #shape: readonly number[] | null = [];
+  #begin = -1;
+  #end = -1;
+  /** The numbers of the list that was read last. */
+  readonly #numbers = new Float64Array(MAX_RANK);
+  #count = 0;
 
-function readIntegers(reader: JsonReader, name: string): number[] {
-  const numbers: number[] = [];
-  reader.array(() => {
-    const text = reader.number();
-    const value = Number(text);
-    if (!/^[0-9]+$/.test(text) || !Number.isSafeInteger(value)) {
-      reader.fail(
-        `the tensor ${quote(name)} has ${quote(text)} where a whole number from 0 to 2^53 - 1 must stand`,
-      );
+  constructor(reader: JsonReader, data: FileData) {
+    this.#reader = reader;
+    this.#data = data;
+  }
+
+  /** The entry that comes next. */
+  read(name: string): FileTensor {
+    const reader = this.#reader;
+    this.#name = name;
+    this.#dtype = "";
+    this.#shape = null;
+    this.#begin = -1;
+    if (reader.peek() !== "{") this.#fail(" must be an object");
+    reader.object(this.#member, MEMBERS);
+    const dtype = this.#dtype;
+    const shape = this.#shape as readonly number[] | null;
+    const begin = this.#begin;
+    const end = this.#end;
+    if (dtype === "" || shape === null || begin < 0) {
+      return this.#fail(" lacks dtype, shape or data_offsets");
     }
-    numbers.push(value);
-  });
-  return numbers;
+    if (!isDtype(dtype)) return this.#fail(` has the unknown dtype ${quote(dtype)}`);
+    const size = tensorBytes(dtype, shape);
+    if (typeof size === "string") return this.#fail(`: ${size}`);
+    if (size !== end - begin) {
+      const what = `, ${dtype} [${shape.slice(0, 8)}],`;
+      return this.#fail(`${what} needs ${size} bytes but has ${end - begin}`);
+    }
+    return new FileTensor(dtype, shape, begin, end, this.#data);
+  }
+
+  #fail(problem: string): never {
+    return this.#reader.fail(`the tensor ${quote(this.#name)}${problem}`);
+  }
+
+  readonly #member = (key: string): void => {
+    if (key === "dtype" && this.#dtype === "") this.#dtype = this.#reader.stringAmong(dtypes);
+    else if (key === "shape" && this.#shape === null) {
+      this.#readNumbers();
+      this.#shape = this.#sharedShape();
+    } else if (key === "data_offsets" && this.#begin < 0) {
+      this.#readNumbers();
+      [this.#begin = -1, this.#end = -1] = this.#numbers;
+      if (this.#count !== 2 || this.#end < this.#begin)
+        this.#fail(" has no valid pair of data_offsets");
+    } else this.#fail(` has the key ${quote(key)} twice or beyond the format`);
+  };
+
+  #readNumbers(): void {
+    this.#count = 0;
+    this.#reader.array(this.#number);
+  }
+
+  readonly #number = (): void => {
+    const reader = this.#reader;
+    const { position } = reader;
+    const value = reader.index();
+    if (value < 0) {
+      reader.position = position;
+      const found = quote(reader.number());
+      this.#fail(` has ${found} where a whole number from 0 to 2^53 - 1 must stand`);
+    }
+    if (this.#count === MAX_RANK) this.#fail(` has a list of more than ${MAX_RANK} numbers`);
+    this.#numbers[this.#count++] = value;
+  };
+
+  /** The numbers as a shape; equal ones are often one array. */
+  #sharedShape(): readonly number[] {
+    const numbers = this.#numbers.subarray(0, this.#count);
+    const key = numbers.join();
+    const shape = this.#shapes.get(key) ?? [...numbers];
+    if (this.#shapes.size < MAX_SHAPES) this.#shapes.set(key, shape);
+    return shape;
+  }
 }
 
-/** Sorts by place in the file and checks that the tensors cover the data exactly. */
+/** Sorts by place in the file and checks that the tensors follow each other without hole or overlap. */
 function inFileOrder(
-  entries: ReadonlyMap<string, HeaderEntry>,
-  dataLength: number,
+  tensors: ReadonlyMap<string, FileTensor>,
   file: string,
-): Map<string, HeaderEntry> {
-  const sorted = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+): Map<string, FileTensor> {
+  const sorted = [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let previous = 0;
   for (const [name, { begin, end }] of sorted) {
     if (begin !== previous) {
@@ -162,12 +275,6 @@ function inFileOrder(
       );
     }
     previous = end;
-  }
-  if (previous !== dataLength) {
-    throw new FormatError(
-      `${file} is not valid: its tensors end at byte ${previous} of the data, but ${dataLength} bytes ` +
-        "follow the header. It is cut off, or something was appended.",
-    );
   }
   return new Map(sorted);
 }

@@ -2,6 +2,7 @@
 // file's bytes. Writing gives the same bytes as the reference writer: tensors by descending dtype, then by
 // name, a compact JSON header padded with spaces to a multiple of 8.
 import { FormatError, UsageError } from "../core/error.ts";
+import type { Gate } from "../core/file-parts.ts";
 import { type Dtype, dtypes, isDtype, tensorBytes } from "./dtype.ts";
 import {
   bfloat16ToFloat32,
@@ -10,7 +11,13 @@ import {
   float32ToFloat16,
 } from "./half.ts";
 import { quote } from "./json.ts";
-import { MAX_HEADER, readHeader } from "./safetensors-header.ts";
+import {
+  headerEnd,
+  LENGTH_BYTES,
+  MAX_HEADER,
+  readHeader,
+  type SafetensorsHeader,
+} from "./safetensors-header.ts";
 
 /** A tensor as it lies in a file: row-major, little-endian bytes. */
 export interface StoredTensor {
@@ -31,13 +38,45 @@ export interface SafetensorsFile {
  * @throws FormatError when any rule of the format is broken
  */
 export function readSafetensors(bytes: Uint8Array, name: string): SafetensorsFile {
-  const { metadata, entries, dataStart } = readHeader(bytes, name);
+  const { metadata, tensors: inFile, dataStart, give } = readHeader(bytes, name);
+  give(bytes.subarray(dataStart));
   const tensors = new Map<string, StoredTensor>();
-  for (const [tensor, { dtype, shape, begin, end }] of entries) {
-    const view = new Uint8Array(bytes.buffer, bytes.byteOffset + dataStart + begin, end - begin);
-    tensors.set(tensor, { dtype, shape, bytes: view });
-  }
+  for (const [tensor, { dtype, shape, bytes }] of inFile)
+    tensors.set(tensor, { dtype, shape, bytes });
   return { metadata, tensors };
+}
+
+/** Reads the header at the beginning of a file, whose data is only read if the header is good. */
+export class HeaderGate {
+  readonly #name: string;
+  readonly #offset: number;
+  #header: SafetensorsHeader | null = null;
+
+  /**
+   * @param name how error messages call the file
+   * @param offset bytes before the safetensors file
+   */
+  constructor(name: string, offset = 0) {
+    this.#name = name;
+    this.#offset = offset;
+  }
+
+  readonly pass: Gate = (head, size) => {
+    const begin = head.subarray(this.#offset);
+    const whole = Math.max(0, size - this.#offset);
+    if (begin.length < LENGTH_BYTES && begin.length < whole) {
+      return this.#offset + Math.min(LENGTH_BYTES, whole);
+    }
+    const end = headerEnd(begin, whole, this.#name);
+    if (begin.length >= end) this.#header = readHeader(begin, this.#name, whole);
+    return this.#offset + end;
+  };
+
+  /** What was read. */
+  get header(): SafetensorsHeader {
+    if (this.#header === null) throw new FormatError(`${this.#name} ended while it was read.`);
+    return this.#header;
+  }
 }
 
 /**
