@@ -66,6 +66,9 @@ export const ALL_LINEAR = "all-linear";
 
 const MAX_LAYER = 1_000_000;
 
+/** Letters of all patterns of an option, each of which is compiled. */
+const MAX_PATTERNS = 500_000;
+
 const OPTIONS: OptionNames<LoraOptions> = {
   r: true,
   loraAlpha: true,
@@ -175,10 +178,25 @@ function layerNumbers(value: unknown): readonly number[] | null {
   return wrong("layersToTransform", value, "the number of a layer, from 0, or a list of them");
 }
 
+/** Throws when it has been given too many letters. */
+function letterCounter(option: string): (pattern: string) => void {
+  let letters = 0;
+  return (pattern) => {
+    letters += pattern.length;
+    if (letters <= MAX_PATTERNS) return;
+    throw new UsageError(
+      `${option} holds patterns of more than ${MAX_PATTERNS} letters together. Give fewer and shorter ones.`,
+    );
+  };
+}
+
 function layerNames(value: unknown): readonly string[] | null {
   const list = typeof value === "string" ? [value] : value;
   if (list === null || (Array.isArray(list) && list.length === 0) || value === "") return null;
-  if (isNames(list)) return list.map((pattern) => new Pattern(pattern, "layersPattern").source);
+  if (isNames(list)) {
+    list.forEach(letterCounter("layersPattern"));
+    return list.map((pattern) => new Pattern(pattern, "layersPattern").source);
+  }
   return wrong(
     "layersPattern",
     value,
@@ -198,7 +216,9 @@ function patterns(
     ? (value as ReadonlyMap<string, unknown>)
     : Object.entries(value);
   const result = new Map<string, number>();
+  const count = letterCounter(option);
   for (const [key, number] of entries) {
+    count(key);
     new Pattern(key, `${option} ${JSON.stringify(key)}`);
     result.set(key, check(`${option} ${JSON.stringify(key)}`, number));
   }

@@ -5,7 +5,7 @@ import { UsageError } from "../core/error.ts";
 
 /** One node of a pattern; see `pattern.ts` for what each does. */
 export type Node =
-  | { kind: "char"; accepts: (char: string, fold: boolean) => boolean }
+  | { kind: "char"; accepts: (char: string, fold: boolean) => boolean; cost: number }
   | { kind: "sequence" | "choice"; items: Node[] }
   | { kind: "repeat"; item: Node; min: number; max: number }
   | { kind: "start" | "end" }
@@ -154,7 +154,7 @@ export class PatternParser {
     if (/[*+?]/.test(char)) this.#fail("a quantifier with nothing to repeat");
     if (this.#quantifier() !== null) this.#fail("a quantifier with nothing to repeat");
     this.#place++;
-    if (char === ".") return { kind: "char", accepts: (other) => other !== "\n" };
+    if (char === ".") return { kind: "char", accepts: (other) => other !== "\n", cost: 1 };
     if (char === "^") return { kind: "start" };
     if (char === "$") return { kind: "end" };
     return literal(char);
@@ -186,7 +186,7 @@ export class PatternParser {
       return { kind: "boundary", negative: letter === "B" };
     }
     const accepts = this.#escaped();
-    return typeof accepts === "string" ? literal(accepts) : { kind: "char", accepts };
+    return typeof accepts === "string" ? literal(accepts) : { kind: "char", accepts, cost: 1 };
   }
 
   /** An escape that stands for one character (returned as such) or a class of them. */
@@ -233,6 +233,7 @@ export class PatternParser {
       kind: "char",
       accepts: (char, fold) =>
         (has(char) || (fold && (has(char.toUpperCase()) || has(char.toLowerCase())))) !== negative,
+      cost: 1 + parts.length,
     };
   }
 
@@ -245,7 +246,7 @@ export class PatternParser {
 
 function literal(expected: string): Node {
   const folded = expected.toLowerCase();
-  return { kind: "char", accepts: (char, fold) => char === (fold ? folded : expected) };
+  return { kind: "char", accepts: (char, fold) => char === (fold ? folded : expected), cost: 1 };
 }
 
 /** How many characters a node always takes; null when that varies. */

@@ -2,7 +2,8 @@
 // Only the question "does it match, and up to where" is asked, so a pattern is run without backtracking:
 // each node maps the set of places where a match may begin to the set of places where it may end (a
 // position-set form of K. Thompson, "Regular expression search algorithm", 1968). The work is at most
-// nodes * length^2, whatever the pattern, and Python's meaning does not depend on the host's RegExp.
+// nodes * length^2, whatever the pattern, and Python's meaning does not depend on the host's RegExp. All patterns of a
+// config share a number of steps.
 // What cannot be had that way (backreferences, atomic groups) is refused by name, and so are quantifiers
 // within quantifiers, which run away in the tools that would read the config next.
 import { UsageError } from "../core/error.ts";
@@ -11,11 +12,30 @@ import { type Node, PatternParser } from "./pattern-parser.ts";
 /** The longest pattern that is accepted, in characters. */
 export const MAX_PATTERN = 1000;
 
+/** Steps that all patterns of a config may take together, about a second. Those of real adapters take thousands. */
+const MAX_STEPS = 30_000_000;
+
+/** What matching may cost: many patterns, each of them cheap, run away as well. */
+export class Steps {
+  #left = MAX_STEPS;
+
+  /** Takes account of work; a UsageError when there has been too much. */
+  spend(steps: number): void {
+    this.#left -= steps;
+    if (this.#left >= 0) return;
+    throw new UsageError(
+      `The patterns of targetModules, excludeModules, layersPattern, rankPattern and alphaPattern take more than ` +
+        `${MAX_STEPS / 1e6} million steps on the modules of this model. Give fewer and simpler patterns, or names.`,
+    );
+  }
+}
+
 /** A compiled pattern. */
 export class Pattern {
   readonly source: string;
   readonly #node: Node;
   readonly #ignoreCase: boolean;
+  readonly #isPlain: boolean;
 
   /**
    * @param source a regular expression as Python's `re` writes it
@@ -32,17 +52,36 @@ export class Pattern {
     this.source = source;
     this.#node = parser.parse();
     this.#ignoreCase = parser.ignoreCase;
+    this.#isPlain = /^[A-Za-z0-9_.-]+$/.test(source);
   }
 
   /** Whether the pattern matches all of `text` (Python's `re.fullmatch`). */
-  matches(text: string): boolean {
-    return this.ends(text, [0]).has(text.length);
+  matches(text: string, steps: Steps = new Steps()): boolean {
+    return this.ends(text, [0], steps).has(text.length);
+  }
+
+  /** Whether it matches from one of `starts` to the end. */
+  matchesEnd(text: string, starts: readonly number[], steps: Steps = new Steps()): boolean {
+    if (this.#isPlain) return this.#plainEnd(text, starts, steps);
+    return this.ends(text, starts, steps).has(text.length);
+  }
+
+  /** Names, the most usual patterns, have one place where they can begin. A dot is any character. */
+  #plainEnd(text: string, starts: readonly number[], steps: Steps): boolean {
+    const { source } = this;
+    const begin = text.length - source.length;
+    let at = source.length - 1;
+    while (at >= 0 && begin >= 0 && isPlainMatch(source.charAt(at), text.charAt(begin + at))) at--;
+    steps.spend(1 + ((source.length - at) >> 3));
+    return at < 0 && starts.includes(begin);
   }
 
   /** Every place in `text` where a match that begins at one of `starts` can end. */
-  ends(text: string, starts: Iterable<number>): Set<number> {
+  ends(text: string, starts: Iterable<number>, steps: Steps = new Steps()): Set<number> {
     const fold = this.#ignoreCase;
-    const subject = { text: fold ? text.toLowerCase() : text, fold, known: new Map() };
+    // Folding reads all of it.
+    steps.spend(text.length >> 6);
+    const subject = { text: fold ? text.toLowerCase() : text, fold, known: new Map(), steps };
     return step(this.#node, new Set(starts), subject);
   }
 }
@@ -52,12 +91,17 @@ interface Subject {
   readonly fold: boolean;
   /** What a look-around has found at a place, so that nested ones are not asked twice. */
   readonly known: Map<Node, Map<number, boolean>>;
+  readonly steps: Steps;
 }
 
+const isPlainMatch = (expected: string, found: string): boolean =>
+  expected === found || (expected === "." && found !== "\n");
 const isWord = (char: string) => /^[A-Za-z0-9_]$/.test(char);
 
 function step(node: Node, from: Set<number>, subject: Subject): Set<number> {
-  const { text, fold } = subject;
+  const { text, fold, steps } = subject;
+  steps.spend(1 + from.size * (node.kind === "char" ? node.cost : 1));
+  if (from.size === 0) return from;
   const keep = (condition: (place: number) => boolean) => new Set([...from].filter(condition));
   switch (node.kind) {
     case "char": {
@@ -68,7 +112,7 @@ function step(node: Node, from: Set<number>, subject: Subject): Set<number> {
       return to;
     }
     case "sequence":
-      return node.items.reduce((places, item) => step(item, places, subject), from);
+      return inSequence(node.items, from, subject);
     case "choice":
       return new Set(node.items.flatMap((item) => [...step(item, from, subject)]));
     case "repeat":
@@ -87,6 +131,15 @@ function step(node: Node, from: Set<number>, subject: Subject): Set<number> {
     case "behind":
       return keep((place) => looks(node, place, subject) !== node.negative);
   }
+}
+
+function inSequence(items: readonly Node[], from: Set<number>, subject: Subject): Set<number> {
+  let places = from;
+  for (const item of items) {
+    if (places.size === 0) break;
+    places = step(item, places, subject);
+  }
+  return places;
 }
 
 /** Whether a look-around finds its item ahead of, or behind, a place. */

@@ -1,27 +1,24 @@
-// Which modules of a model an adapter config means, and the rank and scale of each, by PEFT's rules
-// (peft, `tuners/tuners_utils.py`, check_target_module_exists; `utils/other.py`, get_pattern_key):
+// Which modules of a model an adapter config means, by PEFT's rules (peft, `tuners/tuners_utils.py`,
+// check_target_module_exists):
 //   excluded   a name of the list, its end after a dot, or a pattern for the whole path
 //   targeted   likewise; "all-linear" means every linear layer except the output head
 //   layers     with layersToTransform, the first number that follows two names, or a name of layersPattern
-//   r, alpha   of the first key of rankPattern, alphaPattern that matches the end of the path
 import { UsageError } from "../core/error.ts";
 import { nearestNames } from "../core/nearest.ts";
 import { ALL_LINEAR, type LoraConfig } from "./config.ts";
-import { Pattern } from "./pattern.ts";
+import { Pattern, Steps } from "./pattern.ts";
+import { Scales, startsOfParts, type Target } from "./scale.ts";
+
+/** The most names or keys of a kind that remarks are made on. */
+const LISTED = 20;
+/** The most names that a wrong one is compared with; models have about ten. */
+const COMPARED = 100;
 
 /** A module of a model: the dotted path of its name, and what it is. */
 export interface ModulePath {
   readonly path: string;
   /** Adapters go onto `linear` and, when named, onto the `head`; everything else cannot carry one. */
   readonly kind: "linear" | "head" | "embedding" | "other";
-}
-
-/** A module that gets an adapter, with its own rank, alpha and scale s. */
-export interface Target {
-  readonly path: string;
-  readonly r: number;
-  readonly alpha: number;
-  readonly scale: number;
 }
 
 /** Targets in the order of the modules, and remarks on options without effect. */
@@ -43,41 +40,72 @@ type Test = (path: string) => boolean;
 /**
  * Finds the modules that `config` means.
  * @param modelType chooses the default when `config.targetModules` is null
- * @throws UsageError when nothing matches, with the names that exist, or when something matches that
- *   cannot carry an adapter
+ * @throws UsageError when nothing matches, with the names that exist, when something matches that
+ *   cannot carry an adapter, or when the patterns take too long
  */
 export function matchTargets(
   modules: readonly ModulePath[],
   config: LoraConfig,
   modelType = "",
 ): Targets {
+  const steps = new Steps();
   const wanted = config.targetModules ?? defaultsFor(modelType);
-  const isExcluded = selects(config.excludeModules ?? [], "excludeModules");
-  const isTarget = isWanted(wanted, layerFilter(config));
-  const excluded = modules.filter(({ path }) => isExcluded(path));
-  const allowed = modules.filter(({ path }) => !isExcluded(path));
-  const matched =
-    wanted === ALL_LINEAR
-      ? allowed.filter(({ kind }) => kind === "linear")
-      : allowed.filter(({ path }) => isTarget(path));
+  const exclude = selects(config.excludeModules ?? [], "excludeModules", steps);
+  const include = selects(wanted, "targetModules", steps);
+  const isTarget = isWanted(wanted, include, layerFilter(config, steps));
+  const matched: ModulePath[] = [];
+  for (const module of modules) {
+    if (exclude.selects(module.path)) continue;
+    const fits = wanted === ALL_LINEAR ? module.kind === "linear" : isTarget(module.path);
+    if (fits) matched.push(module);
+  }
   if (matched.length === 0) throw nothingMatches(modules, wanted, config);
   const unfit = matched.filter(({ kind }) => kind !== "linear" && kind !== "head");
   if (unfit.length > 0) {
     throw new UsageError(
-      `targetModules ${JSON.stringify(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
+      `targetModules ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
         "only linear layers can carry a LoRA adapter. Name the linear layers alone.",
     );
   }
-  const paths = matched.map(({ path }) => path);
-  const warnings = uselessOptions(paths, modules, wanted, config, excluded.length);
-  const rankOf = firstMatch(config.rankPattern, "rankPattern");
-  const alphaOf = firstMatch(config.alphaPattern, "alphaPattern");
-  const targets = paths.map((path): Target => {
-    const r = rankOf(path) ?? config.r;
-    const alpha = alphaOf(path) ?? config.loraAlpha;
-    return { path, r, alpha, scale: alpha / (config.useRslora ? Math.sqrt(r) : r) };
-  });
+  const warnings: string[] = [];
+  if (wanted !== ALL_LINEAR) {
+    // A name may be that of a module which is left out: ask all.
+    for (const { path } of modules) include.selects(path);
+    for (const name of capped(
+      include.unused(),
+      warnings,
+      "names of targetModules match no module",
+    )) {
+      warnings.push(
+        `targetModules ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
+      );
+    }
+  }
+  if (
+    config.excludeModules !== null &&
+    config.excludeModules.length > 0 &&
+    !exclude.hasSelected()
+  ) {
+    warnings.push(`excludeModules ${shortly(config.excludeModules)} excludes no module.`);
+  }
+  const scales = new Scales(config, steps);
+  const targets = matched.map(({ path }) => scales.of(path));
+  for (const option of ["rankPattern", "alphaPattern"] as const) {
+    const unused = scales.unused(option, targets);
+    for (const key of capped(unused, warnings, `keys of ${option} match no adapted module`)) {
+      warnings.push(
+        `${option} ${JSON.stringify(key)} matches no adapted module; ${existing(matched, key)}.`,
+      );
+    }
+  }
   return { targets, warnings };
+}
+
+/** The first few; of many more a warning tells how many there are. */
+function capped(items: readonly string[], warnings: string[], what: string): readonly string[] {
+  if (items.length <= LISTED) return items;
+  warnings.push(`${items.length} ${what}; these are the first ${LISTED}.`);
+  return items.slice(0, LISTED);
 }
 
 function defaultsFor(modelType: string): readonly string[] {
@@ -91,25 +119,63 @@ function defaultsFor(modelType: string): readonly string[] {
 
 const endsWith = (path: string, name: string) => path === name || path.endsWith(`.${name}`);
 
-function selects(selector: string | readonly string[], option: string): Test {
-  if (typeof selector !== "string") return (path) => selector.some((name) => endsWith(path, name));
+/** What a list of names, or a pattern for whole paths, selects. */
+interface Selector {
+  selects(path: string): boolean;
+  hasSelected(): boolean;
+  /** Names that have selected nothing; a pattern has none. */
+  unused(): string[];
+}
+
+function selects(selector: string | readonly string[], option: string, steps: Steps): Selector {
+  let has = false;
+  if (typeof selector !== "string") {
+    const names = new Set(selector);
+    const lengths = new Set(selector.map((name) => name.length));
+    const used = new Set<string>();
+    return {
+      selects(path) {
+        let found = false;
+        // Names are looked up: a list may be as long as the model has modules.
+        for (const start of startsOfParts(path)) {
+          if (!lengths.has(path.length - start)) continue;
+          const end = path.slice(start);
+          if (!names.has(end)) continue;
+          used.add(end);
+          found = true;
+        }
+        has ||= found;
+        return found;
+      },
+      hasSelected: () => has,
+      unused: () => [...names].filter((name) => !used.has(name)),
+    };
+  }
   const pattern = new Pattern(selector, option);
-  return (path) => pattern.matches(path);
+  return {
+    selects(path) {
+      const found = pattern.matches(path, steps);
+      has ||= found;
+      return found;
+    },
+    hasSelected: () => has,
+    unused: () => [],
+  };
 }
 
 /** A whole path in the list counts in every layer; the end of a path only in the layers asked for. */
-function isWanted(wanted: string | readonly string[], inLayers: Test): Test {
-  const isSelected = selects(wanted, "targetModules");
+function isWanted(wanted: string | readonly string[], include: Selector, inLayers: Test): Test {
   const whole = new Set(typeof wanted === "string" ? [] : wanted);
-  return (path) => whole.has(path) || (isSelected(path) && inLayers(path));
+  return (path) => whole.has(path) || (include.selects(path) && inLayers(path));
 }
 
-function layerFilter({ layersToTransform, layersPattern }: LoraConfig): Test {
+function layerFilter({ layersToTransform, layersPattern }: LoraConfig, steps: Steps): Test {
   if (layersToTransform === null) return () => true;
+  const layers = new Set(layersToTransform);
   const names = layersPattern?.map((name) => new Pattern(name, "layersPattern")) ?? null;
   return (path) => {
-    const index = names === null ? firstNumber(path) : numberAfter(path, names);
-    return index !== null && layersToTransform.includes(index);
+    const index = names === null ? firstNumber(path) : numberAfter(path, names, steps);
+    return index !== null && layers.has(index);
   };
 }
 
@@ -121,11 +187,11 @@ function firstNumber(path: string): number | null {
 }
 
 /** The layer as PEFT's `(?:^|.*?\.)NAME\.(\d+)\.` finds it, for the first name that occurs. */
-function numberAfter(path: string, names: readonly Pattern[]): number | null {
+function numberAfter(path: string, names: readonly Pattern[], steps: Steps): number | null {
   const starts = startsOfParts(path);
   for (const name of names) {
     for (const start of starts) {
-      const ends = [...name.ends(path, [start])].sort((a, b) => b - a);
+      const ends = [...name.ends(path, [start], steps)].sort((a, b) => b - a);
       for (const end of ends) {
         const match = /^\.(\d+)\./.exec(path.slice(end));
         if (match !== null) return Number(match[1]);
@@ -135,63 +201,6 @@ function numberAfter(path: string, names: readonly Pattern[]): number | null {
   return null;
 }
 
-function startsOfParts(path: string): number[] {
-  const starts = [0];
-  for (let i = 0; i < path.length; i++) if (path[i] === ".") starts.push(i + 1);
-  return starts;
-}
-
-/** The value of the first key that matches `(.*\.)?(KEY)$`; the order of the keys counts. */
-function firstMatch(
-  values: ReadonlyMap<string, number>,
-  option: string,
-): (path: string) => number | undefined {
-  const patterns = [...values].map(([key, value]) => ({
-    pattern: new Pattern(key, option),
-    value,
-  }));
-  return (path) => patterns.find(({ pattern }) => matchesEnd(pattern, path))?.value;
-}
-
-function matchesEnd(pattern: Pattern, path: string): boolean {
-  return pattern.ends(path, startsOfParts(path)).has(path.length);
-}
-
-function uselessOptions(
-  targets: readonly string[],
-  modules: readonly ModulePath[],
-  wanted: string | readonly string[],
-  config: LoraConfig,
-  excluded: number,
-): string[] {
-  const warnings: string[] = [];
-  if (typeof wanted !== "string") {
-    for (const name of wanted) {
-      if (modules.some(({ path }) => endsWith(path, name))) continue;
-      warnings.push(
-        `targetModules ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
-      );
-    }
-  }
-  if (config.excludeModules !== null && config.excludeModules.length > 0 && excluded === 0) {
-    warnings.push(`excludeModules ${JSON.stringify(config.excludeModules)} excludes no module.`);
-  }
-  for (const option of ["rankPattern", "alphaPattern"] as const) {
-    for (const key of config[option].keys()) {
-      const pattern = new Pattern(key, option);
-      if (targets.some((path) => matchesEnd(pattern, path))) continue;
-      warnings.push(
-        `${option} ${JSON.stringify(key)} matches no adapted module; ` +
-          `${existing(
-            modules.filter(({ path }) => targets.includes(path)),
-            key,
-          )}.`,
-      );
-    }
-  }
-  return warnings;
-}
-
 function nothingMatches(
   modules: readonly ModulePath[],
   wanted: string | readonly string[],
@@ -199,10 +208,10 @@ function nothingMatches(
 ): UsageError {
   const also = (["excludeModules", "layersToTransform", "layersPattern"] as const)
     .filter((key) => config[key] !== null)
-    .map((key) => ` with ${key} ${JSON.stringify(config[key])}`);
+    .map((key) => ` with ${key} ${shortly(config[key])}`);
   const isPattern = typeof wanted === "string" && wanted !== ALL_LINEAR;
   return new UsageError(
-    `targetModules ${JSON.stringify(wanted)}${also.join("")} matches no module of this model; ` +
+    `targetModules ${shortly(wanted)}${also.join("")} matches no module of this model; ` +
       `${existing(modules, typeof wanted === "string" ? wanted : wanted[0]!)}.` +
       (isPattern
         ? " A string is a regular expression for the whole path; give names as a list."
@@ -213,11 +222,21 @@ function nothingMatches(
 /** The names that exist, nearest first, and one whole path as an example. */
 function existing(modules: readonly ModulePath[], wanted: string): string {
   const fit = modules.filter(({ kind }) => kind === "linear" || kind === "head");
-  const names = new Set(fit.map(({ path }) => path.slice(path.lastIndexOf(".") + 1)));
+  const names = new Set<string>();
+  for (const { path } of fit) {
+    names.add(path.slice(path.lastIndexOf(".") + 1));
+    if (names.size === COMPARED) break;
+  }
   const sorted = nearestNames(wanted.slice(wanted.lastIndexOf(".") + 1), names);
   if (sorted.length === 0) return "the model has no linear layers";
   const example = fit.find(({ path }) => endsWith(path, sorted[0]!))!.path;
   return `the linear layers are called ${listed(sorted)} (such as ${JSON.stringify(example)})`;
+}
+
+/** A value as JSON, cut to a bearable length. */
+function shortly(value: unknown): string {
+  const text = JSON.stringify(value);
+  return text.length > 500 ? `${text.slice(0, 500)}…` : text;
 }
 
 function listed(names: readonly string[]): string {

@@ -1,8 +1,8 @@
 // Rank and effective scale of every module that an adapter's file holds, without the model it was made for: the paths
 // are those of the tensors, the rank is a side of A.
 
-import { type LoraConfig, resolveLoraConfig } from "../adapters/config.ts";
-import { matchTargets } from "../adapters/target.ts";
+import type { LoraConfig } from "../adapters/config.ts";
+import { Scales } from "../adapters/scale.ts";
 import type { TensorEntry } from "./tensorTable.ts";
 
 /** A module that the adapter changes. */
@@ -22,16 +22,7 @@ export function resolveTargets(
     const path = /^(?:base_model\.model\.)?(.+)\.lora_[AB](?:\.[^.]+)?\.weight$/.exec(name)?.[1];
     if (path !== undefined) paths.add(path);
   }
-  if (paths.size === 0) return [];
   // The file holds what was adapted: only ranks and alphas are left to find.
-  const all = resolveLoraConfig({
-    r: config.r,
-    loraAlpha: config.loraAlpha,
-    rankPattern: config.rankPattern,
-    alphaPattern: config.alphaPattern,
-    useRslora: config.useRslora,
-    targetModules: [...paths],
-  });
-  const modules = [...paths].map((path) => ({ path, kind: "linear" as const }));
-  return matchTargets(modules, all).targets;
+  const scales = new Scales(config);
+  return [...paths].map((path) => scales.of(path));
 }

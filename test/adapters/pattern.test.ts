@@ -122,4 +122,17 @@ test("where the host's RegExp reads a pattern alike, both give the same answer",
   );
 });
 
+test("a name as a pattern matches the end of a path as any pattern does", () => {
+  const letters = fc.string({ unit: fc.constantFrom("a", "b", ".", "-", "\n"), maxLength: 12 });
+  const name = fc.string({ unit: fc.constantFrom("a", "b", ".", "-"), minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(name, letters, (source, path) => {
+      const starts = [0, ...[...path].flatMap((char, i) => (char === "." ? [i + 1] : []))];
+      const general = new Pattern(`(?:${source})`, "x").ends(path, starts).has(path.length);
+      assert.is(new Pattern(source, "x").matchesEnd(path, starts), general);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test.run();

@@ -135,4 +135,69 @@ test("a name, an exclusion or a pattern without effect is a warning with the nea
   assert.match(warnings[0]!, /are called "k_proj", /);
 });
 
+const layers = (count: number): ModulePath[] =>
+  Array.from({ length: count }, (_, i) => ({ path: `model.layers.${i}.q_proj`, kind: "linear" }));
+
+test("many patterns, each of them cheap, are refused when they take too long together", () => {
+  const heavy = `.*${"a?".repeat(100)}.*[${"b".repeat(300)}]x`;
+  const rankPattern = Object.fromEntries(
+    Array.from({ length: 500 }, (_, i) => [`${heavy}${i}`, 1]),
+  );
+  const started = performance.now();
+  for (const options of [
+    { targetModules: ["q_proj"], rankPattern },
+    { targetModules: ["q_proj"], alphaPattern: rankPattern },
+    { targetModules: ["q_proj"], layersToTransform: 1, layersPattern: Object.keys(rankPattern) },
+  ]) {
+    assert.throws(
+      () => matchTargets(layers(200), resolveLoraConfig(options)),
+      (error: unknown) =>
+        error instanceof UsageError && /take more than 30 million steps/.test(error.message),
+    );
+  }
+  for (const option of ["targetModules", "excludeModules"]) {
+    const config = resolveLoraConfig({ targetModules: ["q_proj"], [option]: heavy });
+    assert.throws(() => matchTargets(layers(9000), config), /take more than 30 million steps/);
+  }
+  assert.ok(performance.now() - started < 30_000);
+});
+
+test("patterns of more letters than any adapter has are refused before they are compiled", () => {
+  const rankPattern = Object.fromEntries(
+    Array.from({ length: 1000 }, (_, i) => [`${i}${"a".repeat(900)}`, 1]),
+  );
+  assert.throws(
+    () => resolveLoraConfig({ rankPattern }),
+    /^rankPattern holds patterns of more than 500000 letters together/,
+  );
+});
+
+test("a rank for every module of a large model is no large task", () => {
+  const modules = layers(1500);
+  const rankPattern = Object.fromEntries(modules.map(({ path }, i) => [path, 1 + (i % 64)]));
+  const options = { targetModules: modules.map(({ path }) => path), rankPattern };
+  const { targets, warnings } = matchTargets(modules, resolveLoraConfig(options));
+  // The dot of "layers.1.q_proj" is any character, but no path differs in one alone.
+  assert.equal(
+    targets.map(({ r }) => r),
+    modules.map((_, i) => 1 + (i % 64)),
+  );
+  assert.equal(warnings, []);
+});
+
+test("a hundred thousand names are looked up, not tried one after the other", () => {
+  const modules = layers(100_000);
+  const names = modules.map(({ path }) => path);
+  const { targets, warnings } = matchTargets(
+    modules,
+    resolveLoraConfig({ targetModules: [...names, ...names.map((name) => `${name}x`)] }),
+  );
+  assert.is(targets.length, 100_000);
+  assert.is(warnings.length, 21);
+  assert.match(
+    warnings[0]!,
+    /^100000 names of targetModules match no module; these are the first 20/,
+  );
+});
+
 test.run();

@@ -1,6 +1,6 @@
 // Files that are made to cost time or memory. The rule, above what a small good file costs: a malformed file of up to
 // 8 MB gives an error within 2 seconds and 64 MB; a larger one costs at most 4 times its JSON, and 64 MB.
-import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -122,6 +122,26 @@ test("inspect takes two hundred thousand tensors, in the short table, in the lon
   assert.is(json.tensors.length, 200_000);
   assert.is(json.tensors[10]?.name, "layers.10.w");
   rmSync(path);
+});
+
+test("an adapter of a hundred thousand layers is inspected", () => {
+  const directory = next();
+  mkdirSync(directory);
+  const header = Array.from({ length: 100_000 }, (_, i) => {
+    const path = `base_model.model.model.layers.${i}.w${i}`;
+    return ["A", "B"].map(
+      (side, k) =>
+        `"${path}.lora_${side}.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[${8 * i + 4 * k},${8 * i + 4 * k + 4}]}`,
+    );
+  });
+  writeFileSync(join(directory, "adapter_model.safetensors"), safetensors(`{${header}}`, 800_000));
+  const r = { peft_type: "LORA", r: 1, target_modules: ["w1"] };
+  writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(r));
+  const cost = costOf(["inspect", directory]);
+  assert.is(cost.code, 0, cost.stderr);
+  assert.match(cost.stdout, /100,000 layers: w0, w1,[^]* and 99980\s+more/);
+  assert.ok(cost.seconds < 20, `${cost.seconds} seconds`);
+  rmSync(directory, { recursive: true });
 });
 
 test.run();
