@@ -16,7 +16,8 @@ const expected = `expected ${RECORD_SHAPE}`;
 // Most columns that an error lists.
 const LISTED = 12;
 
-type Column = "text" | "prompt" | "completion";
+const COLUMNS = ["text", "prompt", "completion"] as const;
+type Column = (typeof COLUMNS)[number];
 
 export class RecordReader extends JsonReader {
   readonly #begin: number;
@@ -82,7 +83,7 @@ export class RecordReader extends JsonReader {
       }
       if (isColumn && type !== "null") isFit = false;
       this.skip(1);
-    });
+    }, COLUMNS);
     const { text, prompt, completion } = columns;
     if (isFit && text !== undefined && prompt === undefined && completion === undefined) {
       return this.#filled({ prompt: "", completion: text }, "text");
