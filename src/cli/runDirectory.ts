@@ -23,6 +23,8 @@ import {
 import { isOnTheWay } from "../core/pending.ts";
 import { temporaryFor } from "../core/temporary.ts";
 import { MOST } from "./defaults.ts";
+import { shellWord } from "./format.ts";
+import { ownInvocation } from "./invocation.ts";
 import { checkLength, namesOfDirectory, namesOfFile } from "./nameLength.ts";
 import { LOCK_FILE } from "./runLock.ts";
 
@@ -92,6 +94,11 @@ export class RunDirectory {
       `The output directory ${JSON.stringify(directory)} already holds something else: ${JSON.stringify(name)}. ` +
         "Nothing was changed. Choose another place with --out DIR.",
     );
+  }
+
+  /** The command that goes on with the run. */
+  get resumeCommand(): string {
+    return `${ownInvocation()} train --out ${shellWord(this.path)} --resume`;
   }
 
   /** Something of an earlier run, such as "adapter"; null if there is none. */

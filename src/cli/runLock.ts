@@ -6,11 +6,14 @@
 
 import { closeSync, openSync, readFileSync, readlinkSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
-import { UsageError } from "../core/error.ts";
+import { LowrankError, UsageError } from "../core/error.ts";
 import { exists, list, makeDirectory, removeFile, withPath } from "../core/files.ts";
 
 /** Names of lock files. */
 export const LOCK_FILE: RegExp = /^lock-(\d{1,9})$/;
+
+// Each try that fails means that another process has come or gone just then.
+const TRIES = 100;
 
 // A file is written right after it was made; one that says nothing for so long was left by a crash in between.
 const PATIENCE_MS = 500;
@@ -39,7 +42,7 @@ export class PlaceHeldError extends UsageError {}
  * @throws PlaceHeldError
  */
 export function takeLock(directory: string): RunLock {
-  for (;;) {
+  for (let tries = 0; tries < TRIES; tries++) {
     makeDirectory(directory);
     const found = locksIn(directory);
     found.forEach(refuseHeld);
@@ -56,6 +59,9 @@ export function takeLock(directory: string): RunLock {
     for (const other of others) removeFile(other.path);
     return { release: () => removeFile(path) };
   }
+  throw new LowrankError(
+    `Could not lock ${JSON.stringify(directory)}: other processes make and remove files there all the time.`,
+  );
 }
 
 /**

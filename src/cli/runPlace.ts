@@ -1,7 +1,7 @@
 // Where a run of `lowrank train` goes, decided before anything slow begins. A run has its place for itself: it takes
 // one that holds no other run, unless it goes on with that run or is told to write over it, and locks it until it ends.
 
-import { statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { LowrankError, UsageError } from "../core/error.ts";
 import { absolutePath, exists, list, parentOf } from "../core/files.ts";
 import { type Arguments, CommandLineError } from "./arguments.ts";
@@ -94,7 +94,9 @@ function takeNext(): RunPlace {
     try {
       return takeFree(new RunDirectory(path), false);
     } catch (error) {
-      const isTaken = error instanceof PlaceHeldError || exists(path);
+      // A link that leads nowhere lies there as well.
+      const isTaken =
+        error instanceof PlaceHeldError || lstatSync(path, { throwIfNoEntry: false }) !== undefined;
       if (!(error instanceof LowrankError) || !isTaken) throw error;
     }
   }

@@ -7,9 +7,7 @@ import { FormatError } from "../core/error.ts";
 import { readFile } from "../core/files.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { shellWord } from "./format.ts";
 import { guardInputs } from "./inputGuard.ts";
-import { ownInvocation } from "./invocation.ts";
 import type { OptionsFor } from "./option.ts";
 import type { RunDirectory } from "./runDirectory.ts";
 import { takePlace } from "./runPlace.ts";
@@ -98,7 +96,7 @@ async function trainIn(
 
 function stop({ directory, show }: Run, end: LoopEnd, signal: StopSignal): number {
   const { step, path } = end.checkpoint;
-  const resume = `${ownInvocation()} train --out ${shellWord(directory.path)} --resume`;
+  const resume = directory.resumeCommand;
   show({ event: "interrupted", signal, step, checkpoint: path, resume });
   // As a shell tells how a process ended that the signal itself has ended.
   return 128 + constants.signals[signal];

@@ -46,11 +46,12 @@ export class DivergedError extends LowrankError {
   readonly step: number;
   readonly checkpoint: string | null;
 
-  constructor(cause: Error, step: number, checkpoint: Checkpoint | undefined) {
+  constructor(cause: Error, step: number, checkpoint: Checkpoint | undefined, resume: string) {
     const where =
       checkpoint === undefined
         ? ""
-        : ` The last good checkpoint is kept: ${checkpoint.path} (step ${checkpoint.step}). Go on with --resume and a lower --lr.`;
+        : ` The last good checkpoint is kept: ${checkpoint.path} (step ${checkpoint.step}). Go on from it with ` +
+          `${resume} and a lower --lr.`;
     super(`${cause.message}${where}`, { cause });
     this.step = step;
     this.checkpoint = checkpoint?.path ?? null;
@@ -127,6 +128,6 @@ function step(trainer: Trainer, directory: RunDirectory): StepReport {
     const states = directory.checkpoints();
     const good = states.findIndex((state) => state.step < trainer.step);
     for (const { path } of states.splice(0, good)) removeFile(path);
-    throw new DivergedError(error, trainer.step + 1, states[0]);
+    throw new DivergedError(error, trainer.step + 1, states[0], directory.resumeCommand);
   }
 }

@@ -200,6 +200,10 @@ test("a loss that is no number stops the run, names the step and keeps the last 
   const good = join(root, "diverged/checkpoint/state-1.bin");
   assert.is(error["checkpoint"], good);
   assert.match(result.stderr, good);
+  assert.match(
+    result.stderr,
+    `main.js train --out ${join(root, "diverged")} --resume and a lower --lr`,
+  );
   assert.not.match(result.stderr, /\n {4}at /);
   const inspected = await lowrank(["inspect", good, "--json"]);
   assert.is(lastEvent(inspected)["kind"], "checkpoint");

@@ -1,7 +1,15 @@
 // Where a run goes: never over another one unasked, and each of two that start at once into a place of its own.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
@@ -152,17 +160,19 @@ test("without --out a run takes the next free place, names it, and proposes comm
     assert.is(placeOf(result), place);
     assert.is(lastEvent(result)["adapter"], `${place}/adapter`);
   }
-  // A file, a foreign directory and an empty one: only the last is free.
+  // A file, a foreign directory, a link that leads nowhere, an empty directory: only the last is free.
   writeFileSync(join(cwd, "lowrank-out-3"), "mine");
   mkdirSync(join(cwd, "lowrank-out-4/mine"), { recursive: true });
-  mkdirSync(join(cwd, "lowrank-out-5"));
+  mkdirSync(join(cwd, "lowrank-out-6"));
   const before = snapshot(cwd);
+  symlinkSync("nowhere", join(cwd, "lowrank-out-5"));
   const shown = await lowrank(["train", ...words, "--max-new-tokens", "0"], { cwd });
   assert.is(shown.code, 0, shown.stderr);
-  assert.match(shown.stdout, /Output +lowrank-out-5\n/);
+  assert.match(shown.stdout, /Output +lowrank-out-6\n/);
   for (const command of ["generate --model", "eval --model"])
-    assert.match(shown.stdout, new RegExp(`${command} .* --adapter lowrank-out-5/adapter`));
-  assert.match(shown.stdout, "inspect lowrank-out-5/adapter");
+    assert.match(shown.stdout, new RegExp(`${command} .* --adapter lowrank-out-6/adapter`));
+  assert.match(shown.stdout, "inspect lowrank-out-6/adapter");
+  rmSync(join(cwd, "lowrank-out-5"));
   const after = snapshot(cwd);
   for (const [file, hash] of Object.entries(before)) assert.is(after[file], hash, file);
 });
