@@ -87,38 +87,39 @@ function locksIn(directory: string): LockFile[] {
 
 function refuseHeld({ path }: LockFile): void {
   const holder = readHolder(path);
-  if (holder === null) return;
-  const { pid, host } = holder;
-  if (!isVisible(holder)) {
+  const state = holder === null ? "ended" : stateOf(holder);
+  if (holder === null || state === "ended") return;
+  if (state === "runs") {
     throw new PlaceHeldError(
-      `Another run writes to this place, or did so when it was cut off: process ${pid} of ${JSON.stringify(host)}, ` +
-        `which cannot be seen from here. If it has ended, remove ${JSON.stringify(path)} and start again; otherwise ` +
-        "wait for it, or choose another place with --out DIR.",
+      `Another run is writing to this place: process ${holder.pid} holds ${JSON.stringify(path)}. Wait until it has ` +
+        "ended, or choose another place with --out DIR.",
     );
   }
-  if (!isAlive(holder)) return;
   throw new PlaceHeldError(
-    `Another run is writing to this place: process ${pid} holds ${JSON.stringify(path)}. Wait until it has ended, ` +
-      "or choose another place with --out DIR.",
+    `Another run writes to this place, or did so until it was cut off: process ${holder.pid} of ` +
+      `${JSON.stringify(holder.host)}, of which nothing can be said from here. If it has ended, remove ` +
+      `${JSON.stringify(path)} and start again; otherwise wait for it, or choose another place with --out DIR.`,
   );
 }
 
-/** Whether the numbers of its processes are those of this process. */
-function isVisible({ host, namespace }: Holder): boolean {
+/** Whether the process still runs, as far as this one can tell. */
+function stateOf({ pid, host, namespace, started }: Holder): "runs" | "ended" | "unknown" {
   const own = namespaceOfThis();
-  return host === hostOfThis() && (namespace === null || own === null || namespace === own);
-}
-
-function isAlive({ pid, started }: Holder): boolean {
+  const isElsewhere = namespace !== null && own !== null && namespace !== own;
+  if (isElsewhere || host !== hostOfThis()) return "unknown";
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // Any other error means that there is a process which this one may not signal.
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ESRCH") return "ended";
+    // A runtime may deny the question; a system says EPERM of a process that is another user's.
+    if (code !== "EPERM") return "unknown";
   }
   const now = statusOf(pid);
-  if (now === null) return true;
-  return !now.hasEnded && (started === null || started === now.started);
+  if (now?.hasEnded) return "ended";
+  // The number alone may be another process's by now.
+  if (now === null || started === null) return "unknown";
+  return started === now.started ? "runs" : "ended";
 }
 
 /** What Linux says of a process; null on other systems. */

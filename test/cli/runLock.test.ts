@@ -62,7 +62,9 @@ test("a process that got the number of one that has ended does not hold its lock
   const own = ownHolder();
   assert.type(own["started"], "string");
   takeLock(lockedBy({ ...own, started: "1" })).release();
-  assert.throws(() => takeLock(lockedBy(own)), "Another run");
+  assert.throws(() => takeLock(lockedBy(own)), "Another run is writing");
+  // Where nothing is known of the start, the sentence says how to go on.
+  assert.throws(() => takeLock(lockedBy({ ...own, started: null })), "If it has ended, remove");
 });
 
 test("a process that has ended, but that its parent has not waited for, holds nothing", () => {
