@@ -124,13 +124,8 @@ export { SGD, type SGDOptions } from "./optim/sgd.ts";
 // Text, tokens and batches.
 
 export { type Batch, IGNORE_INDEX } from "./data/batch.ts";
-export {
-  type AddedToken,
-  type BpeDefinition,
-  BpeTokenizer,
-  type DecodeOptions,
-  type EncodeOptions,
-} from "./data/bpeTokenizer.ts";
+export type { AddedToken, BpeDefinition } from "./data/bpeDefinition.ts";
+export { BpeTokenizer, type DecodeOptions, type EncodeOptions } from "./data/bpeTokenizer.ts";
 export { type Corpus, corpusDataset } from "./data/corpusDataset.ts";
 export {
   type BatchRange,
@@ -138,6 +133,7 @@ export {
   type DatasetOptions,
   type DatasetSummary,
 } from "./data/dataset.ts";
+export { type PromptModel, promptTokens } from "./data/documentTokens.ts";
 export { jsonlDataset } from "./data/jsonlDataset.ts";
 export { Llama2cTokenizer, readLlama2cTokenizer } from "./data/llama2c.ts";
 export { type ReadTokenizerOptions, readTokenizerJson } from "./data/readTokenizerJson.ts";

@@ -1,12 +1,9 @@
 // `lowrank eval`: how well a model, with or without an adapter, predicts a text.
 
-import { FormatError } from "../core/error.ts";
 import { withoutSecrets } from "../core/secrets.ts";
-import { makeBatch, type Row } from "../data/batch.ts";
-import { byteLength, encodeRecord } from "../data/documents.ts";
-import { cutWhole, packDocuments } from "../data/packing.ts";
-import { formOf, readRecords } from "../data/records.ts";
-import { decodeUtf8 } from "../data/utf8.ts";
+import { batchesOf } from "../data/dataset.ts";
+import { formOf } from "../data/records.ts";
+import { wholeText } from "../data/wholeText.ts";
 import { loadAdapter } from "../io/adapter.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { readTextFile } from "../io/text.ts";
@@ -127,7 +124,7 @@ async function run(
     else terminal.note(message);
   }
   if (adapter === null) model.freeze();
-  const part = values.all ? await wholeText(model, values) : await heldOut(model, values);
+  const part = values.all ? await everything(model, values) : await heldOut(model, values);
   const before = performance.now();
   const { loss, perplexity, tokens } = evaluate(model, part.batches);
   const seconds = (performance.now() - before) / 1000;
@@ -178,38 +175,15 @@ async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part
 }
 
 /** Every token of a text but the first of each document, which nothing comes before. */
-async function wholeText(model: PretrainedModel, values: EvalValues): Promise<Part> {
+async function everything(model: PretrainedModel, values: EvalValues): Promise<Part> {
   const { batchSize } = values;
   const { tokenizer, config } = model;
   const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions, batchSize);
   const name = nameOf(values.data);
+  const form = values.data === undefined ? "plain" : formOf(name);
   const read = async () =>
     values.data === undefined ? bundledText() : (await readTextFile(values.data)).bytes;
-  const inRows = (rows: readonly Row[]) => batchesOf(rows, batchSize, blockSize);
-  const form = values.data === undefined ? "plain" : formOf(name);
-  if (form !== "plain") {
-    const records = readRecords(await read(), form, name);
-    const documents = Array.from(records, (record) => encodeRecord(tokenizer, record));
-    const trainedBytes = documents.reduce((sum, document) => sum + document.trainedBytes, 0);
-    return { name, batches: inRows(packDocuments(documents, blockSize)), bytes: trainedBytes };
-  }
-  // The bytes are not kept beside the text.
-  const text = decodeUtf8(await read(), name);
-  const tokens = Int32Array.from(tokenizer.encode(text));
-  if (tokens.length < 2) {
-    throw new FormatError(
-      `${name} is too short to evaluate: ${plural(tokens.length, "token")} found, at least 2 expected.`,
-    );
-  }
-  return { name, batches: inRows(cutWhole(tokens, blockSize)), bytes: byteLength(text) };
-}
-
-function* batchesOf(
-  rows: readonly Row[],
-  batchSize: number,
-  blockSize: number,
-): Generator<TokenBatch> {
-  for (let i = 0; i < rows.length; i += batchSize) {
-    yield makeBatch(rows.slice(i, i + batchSize), blockSize);
-  }
+  // No name for the bytes: they are not kept beside what is made of them.
+  const { rows, bytes } = wholeText(tokenizer, await read(), { form, blockSize, name });
+  return { name, batches: batchesOf(rows, batchSize, blockSize), bytes };
 }

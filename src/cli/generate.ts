@@ -93,7 +93,7 @@ async function run(
   }
   if (adapter === null) model.freeze();
   const prompt = values.prompt ?? "";
-  const ids = promptTokens(model.tokenizer, prompt);
+  const ids = promptTokens(model, prompt);
   const stream = new DecodeStream(model.tokenizer);
   let written = "";
   const write = (piece: string, token: number | null): void => {

@@ -3,9 +3,8 @@
 
 import { type Engine, init } from "../core/engine.ts";
 import { defaultThreads } from "../core/features.ts";
-import { BpeTokenizer } from "../data/bpeTokenizer.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import { openPrompt } from "../data/documentTokens.ts";
 import type { FileSource } from "../io/directory.ts";
 import { loadModel } from "../io/model.ts";
 import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
@@ -90,18 +89,10 @@ export async function startEngine(values: {
   return init({ deterministic, wideVectors, threads: threads ?? defaultThreads() });
 }
 
-/**
- * The tokens of a prompt, with the begin token where the tokenizer's template has one. A model with a begin token
- * needs no prompt.
- */
-export function promptTokens(tokenizer: Tokenizer, prompt: string): number[] {
-  const ids = Array.from(
-    tokenizer instanceof BpeTokenizer
-      ? tokenizer.encode(prompt, { addSpecialTokens: true })
-      : tokenizer.encode(prompt),
-  );
+/** The tokens of a prompt, as training lays out the beginning of a text. A model with a begin token needs none. */
+export function promptTokens(model: PretrainedModel, prompt: string): Int32Array {
+  const ids = openPrompt(model, prompt);
   if (ids.length > 0) return ids;
-  if (tokenizer.bosTokenId !== undefined) return [tokenizer.bosTokenId];
   throw new CommandLineError(
     "The prompt is empty, and this model has no begin token to start from. Give --prompt TEXT.",
   );

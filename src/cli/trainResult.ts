@@ -34,7 +34,7 @@ export function look(
   const { tokenizer } = model;
   const fallback = values.data === undefined ? SAMPLE.prompt : beginning(model, data);
   const prompt = values.samplePrompt ?? fallback;
-  const ids = generate(model, promptTokens(tokenizer, prompt), {
+  const ids = generate(model, promptTokens(model, prompt), {
     maxNewTokens: values.maxNewTokens,
     temperature: SAMPLE.temperature,
     seed: values.seed,

@@ -1,48 +1,21 @@
 // Byte-level BPE, as GPT-2, Llama 3, SmolLM2 and Qwen 2 use it:
 //   text -> added tokens split off -> normalised -> pre-tokens -> bytes -> merges (merges.ts) -> ids
 // Added tokens (such as <|endoftext|>) that stand in the text are recognised before everything else, the longest
-// first, as in Hugging Face's tokenizers; `allowSpecial: false` treats the special ones as ordinary text.
+// first, as in Hugging Face's tokenizers; `allowSpecial: false` treats the special ones as ordinary text. One that is
+// looked for after normalisation is normalised as well, for its spelling in the file may occur no more.
 // A lone surrogate is no character and is encoded as U+FFFD; every other string comes back from `decode` unchanged
-// unless the tokenizer normalises or adds a leading space.
+// unless the tokenizer normalises or adds a leading space. The parts of a text are never all there at once: each
+// pre-token is encoded as it is cut off.
 import { FormatError, UsageError } from "../core/error.ts";
+import { quote } from "../core/json-reader.ts";
+import { TokenFinder } from "./addedTokens.ts";
+import type { AddedToken, BpeDefinition } from "./bpeDefinition.ts";
 import { byteCharacters, tokenToBytes } from "./byteLevel.ts";
-import type { Component } from "./jsonFields.ts";
+import { IdBuffer } from "./idBuffer.ts";
 import { MergeTable } from "./merges.ts";
 import { buildPreTokenizer, type Splitter } from "./preTokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** Unicode's normal forms. */
-export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
-
-/** A token that is found in the text as it stands, before the pre-tokens are cut. */
-export interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  /** Carries no text of its own: control tokens such as the end of a document. */
-  readonly special: boolean;
-  /** Looked for after normalisation. */
-  readonly normalized: boolean;
-}
-
-/** All that a byte-level BPE tokenizer is made of. */
-export interface BpeDefinition {
-  /** Ids of the tokens, spelled in the byte alphabet of byteLevel.ts. */
-  readonly vocab: ReadonlyMap<string, number>;
-  /** Pairs in order of rank; both parts and their join are in `vocab`. */
-  readonly merges: readonly (readonly [string, string])[];
-  readonly addedTokens: readonly AddedToken[];
-  readonly preTokenizer: Component;
-  readonly normalForms?: readonly NormalForm[];
-  /** The id of a byte that has no token of its own; without it such a byte is an error. */
-  readonly unkTokenId?: number | undefined;
-  /** A pre-token that is in the vocabulary as a whole is taken as it is. */
-  readonly ignoreMerges?: boolean;
-  /** Ids put before and after a text when `addSpecialTokens` is asked for. */
-  readonly prefixIds?: readonly number[];
-  readonly suffixIds?: readonly number[];
-  readonly bosTokenId?: number | undefined;
-  readonly eosTokenId?: number | undefined;
-}
+import { byteLength, utf8Source } from "./utf8.ts";
 
 /** Options of `BpeTokenizer.encode`. */
 export interface EncodeOptions {
@@ -61,13 +34,29 @@ export interface DecodeOptions {
 const CACHE_ENTRIES = 1 << 16;
 // Longer pre-tokens (a run of spaces, a line without one) are not worth remembering.
 const CACHE_LENGTH = 64;
+// Up to so many bytes a pre-token is joined at once, else in windows.
+const SHORT = 1 << 12;
 
-// Splits a text at added tokens; the odd pieces are the tokens. Leftmost first, and the longest of those.
-function addedPattern(tokens: readonly AddedToken[]): RegExp | undefined {
-  if (tokens.length === 0) return undefined;
-  const contents = tokens.map((token) => token.content).sort((a, b) => b.length - a.length);
-  const escaped = contents.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&"));
-  return new RegExp(`(${escaped.join("|")})`);
+/** Added tokens of one kind, and what finds them. */
+class Finder {
+  readonly #ids: readonly number[];
+  readonly #contents: readonly string[];
+  #finder: TokenFinder | undefined;
+
+  constructor(tokens: readonly AddedToken[], normalize: (text: string) => string) {
+    const kept = tokens.map(({ id, content }) => ({ id, content: normalize(content) }));
+    this.#ids = kept.map(({ id }) => id);
+    this.#contents = kept.map(({ content }) => content);
+  }
+
+  split(text: string, takeText: (part: string) => void, takeId: (id: number) => void): void {
+    if (this.#ids.length === 0) {
+      takeText(text);
+      return;
+    }
+    this.#finder ??= new TokenFinder(this.#contents);
+    this.#finder.split(text, { text: takeText, token: (index) => takeId(this.#ids[index]!) });
+  }
 }
 
 /** A byte-level BPE tokenizer. */
@@ -76,89 +65,98 @@ export class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
-  readonly #bytes: (Uint8Array | undefined)[] = [];
+  readonly beginIds: readonly number[];
+  readonly endIds: readonly number[];
+  readonly stopTokenIds: readonly number[];
+  readonly #tokens: (string | undefined)[] = [];
   readonly #byteIds: Int32Array = new Int32Array(256).fill(-1);
   readonly #merges: MergeTable;
   readonly #split: Splitter;
-  readonly #added = new Map<string, AddedToken>();
-  readonly #specialIds = new Set<number>();
-  readonly #patterns = new Map<string, RegExp | undefined>();
-  readonly #cache = new Map<string, readonly number[]>();
-  readonly #wholeTokens: ReadonlyMap<string, number> | undefined;
-  readonly #encoder = new TextEncoder();
+  readonly #added = new Map<number, AddedToken>();
+  readonly #finders = new Map<string, Finder>();
+  readonly #cache = new Map<string, Int32Array>();
+  // Bytes of the longest token, where whole pre-tokens are looked up.
+  readonly #longestWhole: number;
+  readonly #symbols = new Int32Array(SHORT + 4);
 
-  /** @throws FormatError if a merge names a token that is not in the vocabulary */
-  constructor(definition: BpeDefinition) {
+  /**
+   * @param merges `definition.merges` as a table, where a reader has made it already
+   * @throws FormatError if a merge names a token that is not in the vocabulary
+   */
+  constructor(definition: BpeDefinition, merges?: MergeTable) {
     this.definition = definition;
-    const encoder = this.#encoder;
+    const { bosTokenId, eosTokenId, prefixIds, suffixIds = [], stopTokenIds = [] } = definition;
+    const listed = (id: number | undefined) => (id === undefined ? [] : [id]);
+    this.bosTokenId = bosTokenId;
+    this.eosTokenId = eosTokenId;
+    this.beginIds = prefixIds ?? listed(bosTokenId);
+    this.endIds = suffixIds.length > 0 ? suffixIds : listed(eosTokenId);
+    const stops = [...listed(eosTokenId), ...this.endIds.slice(0, 1), ...stopTokenIds];
+    this.stopTokenIds = [...new Set(stops)];
     let size = 0;
+    let longest = 0;
     for (const [token, id] of definition.vocab) {
-      this.#bytes[id] = tokenToBytes(token) ?? encoder.encode(token);
+      this.#tokens[id] = token;
       size = Math.max(size, id + 1);
+      longest = Math.max(longest, token.length);
     }
     for (const token of definition.addedTokens) {
-      this.#bytes[token.id] = encoder.encode(token.content);
-      this.#added.set(token.content, token);
-      if (token.special) this.#specialIds.add(token.id);
+      this.#added.set(token.id, token);
       size = Math.max(size, token.id + 1);
     }
     this.vocabSize = size;
+    this.#longestWhole = definition.ignoreMerges === true ? longest : 0;
     for (const [byte, character] of byteCharacters.entries()) {
       const id = definition.vocab.get(character) ?? definition.unkTokenId;
       if (id !== undefined) this.#byteIds[byte] = id;
     }
-    this.#merges = new MergeTable(size);
-    for (const [rank, [left, right]] of definition.merges.entries()) {
-      const ids = [left, right, left + right].map((token) => definition.vocab.get(token));
-      const [leftId, rightId, merged] = ids;
-      if (leftId === undefined || rightId === undefined || merged === undefined) {
-        const missing = [left, right, left + right][ids.indexOf(undefined)];
-        throw new FormatError(
-          `Merge ${rank} ("${left}" + "${right}") names the token "${missing}", which is not in the vocabulary.`,
-        );
-      }
-      this.#merges.add(leftId, rightId, rank, merged);
-    }
+    this.#merges = merges ?? tableOf(definition);
     this.#split = buildPreTokenizer(definition.preTokenizer);
-    this.#wholeTokens = definition.ignoreMerges === true ? this.#tokensByText() : undefined;
     for (const allowSpecial of [true, false]) {
       const wanted = definition.addedTokens.filter((token) => allowSpecial || !token.special);
       for (const normalized of [true, false]) {
         const tokens = wanted.filter((token) => token.normalized === normalized);
-        this.#patterns.set(`${allowSpecial} ${normalized}`, addedPattern(tokens));
+        const normalize = (text: string) => (normalized ? this.#normalize(text) : text);
+        this.#finders.set(`${allowSpecial} ${normalized}`, new Finder(tokens, normalize));
       }
     }
-    this.bosTokenId = definition.bosTokenId;
-    this.eosTokenId = definition.eosTokenId;
   }
 
   /**
    * The ids of a text. The two parts of a text may give other ids than the whole.
-   * @throws UsageError for a byte that the vocabulary of a foreign tokenizer does not know
+   * @throws UsageError for a byte that the vocabulary of a foreign tokenizer does not know, and for a token that the
+   *   model does not have
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
-    const { prefixIds, suffixIds, normalForms = [] } = this.definition;
-    const ids: number[] = [];
+    const { prefixIds = [], suffixIds = [], modelVocabSize } = this.definition;
     const { allowSpecial = true, addSpecialTokens = false } = options;
-    if (addSpecialTokens && prefixIds !== undefined) ids.push(...prefixIds);
-    const raw = this.#patterns.get(`${allowSpecial} false`);
-    this.#encodeParts(text, raw, ids, (part) => {
-      const normal = normalForms.reduce((piece, form) => piece.normalize(form), part);
-      const pattern = this.#patterns.get(`${allowSpecial} true`);
-      this.#encodeParts(normal, pattern, ids, (piece) => this.#encodeText(piece, ids));
-    });
-    if (addSpecialTokens && suffixIds !== undefined) ids.push(...suffixIds);
-    return Int32Array.from(ids);
+    const ids = new IdBuffer(byteLength(text) + prefixIds.length + suffixIds.length);
+    const finder = (normalized: boolean) => this.#finders.get(`${allowSpecial} ${normalized}`)!;
+    const take = (id: number) => ids.push(id);
+    const takeWord = (word: string) => this.#encodeWord(word, ids);
+    if (addSpecialTokens) ids.pushAll(prefixIds);
+    finder(false).split(
+      text,
+      (part) =>
+        finder(true).split(this.#normalize(part), (piece) => this.#split(piece, takeWord), take),
+      take,
+    );
+    if (addSpecialTokens) ids.pushAll(suffixIds);
+    const result = ids.finish();
+    if (modelVocabSize !== undefined && modelVocabSize < this.vocabSize) {
+      for (const id of result) if (id >= modelVocabSize) this.#refuse(id, modelVocabSize);
+    }
+    return result;
   }
 
-  /** The text of ids. @throws UsageError for an id outside the vocabulary */
+  /** The text of ids; an id that only the model has spells nothing. @throws UsageError for an id beyond both */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens === true;
     const parts: Uint8Array[] = [];
     let length = 0;
     for (let i = 0; i < ids.length; i++) {
       const id = ids[i]!;
-      if (skip && this.#specialIds.has(id)) continue;
+      if (skip && this.#added.get(id)?.special === true) continue;
       const bytes = this.tokenBytes(id);
       parts.push(bytes);
       length += bytes.length;
@@ -173,81 +171,127 @@ export class BpeTokenizer implements Tokenizer {
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   }
 
-  /** The bytes that a token stands for; often only a part of a character. Not to be written to. */
+  /**
+   * The bytes that a token stands for; often only a part of a character, and none for an id without a token.
+   * @throws UsageError for an id beyond those of the vocabulary and of the model
+   */
   tokenBytes(id: number): Uint8Array {
-    const bytes = this.#bytes[id];
-    if (bytes === undefined) {
-      throw new UsageError(
-        `Token id ${id} is not in the vocabulary, whose ids are 0 to ${this.vocabSize - 1}. ` +
-          "Do the ids come from another tokenizer?",
-      );
+    const added = this.#added.get(id)?.content;
+    const token = added ?? this.#tokens[id];
+    if (token !== undefined) {
+      const bytes = added === undefined ? tokenToBytes(token) : undefined;
+      return bytes ?? new TextEncoder().encode(token);
     }
-    return bytes;
+    const ids = Math.max(this.vocabSize, this.definition.modelVocabSize ?? 0);
+    if (Number.isInteger(id) && id >= 0 && id < ids) return new Uint8Array(0);
+    throw new UsageError(
+      `Token id ${id} is not in the vocabulary, whose ids are 0 to ${ids - 1}. ` +
+        "Do the ids come from another tokenizer?",
+    );
+  }
+
+  /** How many bytes of a text a special token takes that is spelled in it; 0 for other tokens. */
+  controlBytes(id: number): number {
+    const token = this.#added.get(id);
+    return token?.special === true ? byteLength(token.content) : 0;
   }
 
   /** The id of an added token such as "<|endoftext|>", if there is one. */
   addedTokenId(content: string): number | undefined {
-    return this.#added.get(content)?.id;
+    return this.definition.addedTokens.find((token) => token.content === content)?.id;
   }
 
-  #encodeParts(
-    text: string,
-    pattern: RegExp | undefined,
-    ids: number[],
-    encodePart: (part: string) => void,
-  ): void {
-    const parts = pattern === undefined ? [text] : text.split(pattern);
-    for (const [i, part] of parts.entries()) {
-      if (i % 2 === 1) ids.push(this.#added.get(part)!.id);
-      else if (part !== "") encodePart(part);
+  #normalize(text: string): string {
+    const { normalForms = [] } = this.definition;
+    return normalForms.reduce((piece, form) => piece.normalize(form), text);
+  }
+
+  #encodeWord(word: string, ids: IdBuffer): void {
+    if (word.length > CACHE_LENGTH) {
+      this.#joinWord(word, ids);
+      return;
     }
-  }
-
-  #encodeText(text: string, ids: number[]): void {
-    for (const word of this.#split(text)) {
-      for (const id of this.#encodeWord(word)) ids.push(id);
-    }
-  }
-
-  #encodeWord(word: string): readonly number[] {
     const known = this.#cache.get(word);
-    if (known !== undefined) return known;
-    const whole = this.#wholeTokens?.get(word);
-    let ids: readonly number[];
-    if (whole !== undefined) {
-      ids = [whole];
-    } else {
-      const bytes = this.#encoder.encode(word);
-      ids = this.#merges.apply(Array.from(bytes, (byte) => this.#byteId(byte, word)));
+    if (known !== undefined) {
+      ids.pushAll(known);
+      return;
     }
-    if (word.length <= CACHE_LENGTH) {
-      if (this.#cache.size >= CACHE_ENTRIES) this.#cache.clear();
-      this.#cache.set(word, ids);
+    const from = ids.length;
+    this.#joinWord(word, ids);
+    if (this.#cache.size >= CACHE_ENTRIES) this.#cache.clear();
+    this.#cache.set(word, ids.copy(from));
+  }
+
+  #joinWord(word: string, ids: IdBuffer): void {
+    const bytes = utf8Source(word);
+    if (word.length <= this.#longestWhole) {
+      const whole = this.definition.vocab.get(spell(word));
+      if (whole !== undefined) {
+        ids.push(whole);
+        return;
+      }
     }
-    return ids;
+    const fill = (symbols: Int32Array, at: number, full: number): number => {
+      const end = bytes(symbols, at, full);
+      for (let i = at; i < end; i++) symbols[i] = this.#byteId(symbols[i]!, word);
+      return end;
+    };
+    // Three bytes a unit at most.
+    if (3 * word.length >= SHORT) {
+      this.#merges.joinAll(fill, ids);
+      return;
+    }
+    const n = fill(this.#symbols, 0, SHORT);
+    this.#merges.join(this.#symbols, n, n, ids);
   }
 
   #byteId(byte: number, word: string): number {
     const id = this.#byteIds[byte]!;
     if (id >= 0) return id;
     throw new UsageError(
-      `${JSON.stringify(word)} cannot be encoded: the vocabulary has no token for its byte ${byte} ` +
+      `${quote(word)} cannot be encoded: the vocabulary has no token for its byte ${byte} ` +
         "and no unknown token; expected a text that the tokenizer was made for.",
     );
   }
 
-  #tokensByText(): Map<string, number> {
-    const texts = new Map<string, number>();
-    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    for (const [token, id] of this.definition.vocab) {
-      const bytes = tokenToBytes(token);
-      if (bytes === undefined) continue;
-      try {
-        texts.set(decoder.decode(bytes), id);
-      } catch {
-        // Part of a character: no pre-token can be equal to it.
-      }
-    }
-    return texts;
+  #refuse(id: number, modelVocabSize: number): never {
+    const token = new TextDecoder().decode(this.tokenBytes(id));
+    throw new UsageError(
+      `The text holds the token ${quote(token)}, whose id is ${id}, but the model has rows for the ids 0 to ` +
+        `${modelVocabSize - 1} only. Take it out of the text, or use a model whose embedding was resized.`,
+    );
   }
+}
+
+// A word in the byte alphabet, as a vocabulary spells it.
+function spell(word: string): string {
+  return Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte]).join("");
+}
+
+function tableOf({ vocab, merges }: BpeDefinition): MergeTable {
+  const table = new MergeTable();
+  for (const [rank, [left, right]] of merges.entries()) {
+    addMerge(table, vocab, left, right, rank);
+  }
+  return table;
+}
+
+/** Adds a merge by the names of its tokens. @throws FormatError if one of them is not in the vocabulary */
+export function addMerge(
+  table: MergeTable,
+  vocab: ReadonlyMap<string, number>,
+  left: string,
+  right: string,
+  rank: number,
+): void {
+  const leftId = vocab.get(left);
+  const rightId = vocab.get(right);
+  const merged = vocab.get(left + right);
+  if (leftId === undefined || rightId === undefined || merged === undefined) {
+    const missing = leftId === undefined ? left : rightId === undefined ? right : left + right;
+    throw new FormatError(
+      `Merge ${rank} (${quote(left)} + ${quote(right)}) names the token ${quote(missing)}, which is not in the vocabulary.`,
+    );
+  }
+  table.add(leftId, rightId, rank, merged);
 }

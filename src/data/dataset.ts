@@ -41,7 +41,7 @@ export interface DatasetSummary {
 /** What a dataset is made of; `loadText`-like functions make it, see textDataset.ts and jsonlDataset.ts. */
 export interface DatasetParts {
   readonly train: RowSource;
-  readonly validation: readonly Row[];
+  readonly validation: RowSource;
   readonly sizes: Omit<DatasetSummary, "rowsPerEpoch" | "batchesPerEpoch">;
 }
 
@@ -72,6 +72,21 @@ export function checkOptions(options: DatasetOptions): number {
   );
 }
 
+/** All rows of a source in batches; the last one may have fewer rows. */
+export function* batchesOf(
+  source: RowSource,
+  batchSize: number,
+  blockSize: number,
+): IterableIterator<Batch> {
+  for (let i = 0; i < source.count; i += batchSize) {
+    const length = Math.min(batchSize, source.count - i);
+    yield makeBatch(
+      Array.from({ length }, (_, j) => source.row(i + j, 0)),
+      blockSize,
+    );
+  }
+}
+
 /** Rows of tokens for training and for validation. */
 export class Dataset {
   readonly batchSize: number;
@@ -79,7 +94,7 @@ export class Dataset {
   readonly seed: number;
   readonly summary: DatasetSummary;
   readonly #train: RowSource;
-  readonly #validation: readonly Row[];
+  readonly #validation: RowSource;
   // The plan of the epoch asked for last: successive batches mostly want the same one.
   #plan: { readonly epoch: number; readonly shift: number; readonly order: Int32Array } | undefined;
 
@@ -118,9 +133,7 @@ export class Dataset {
 
   /** The held-out rows, each trained target exactly once; the last batch may have fewer rows. */
   *validationBatches(): IterableIterator<Batch> {
-    for (let i = 0; i < this.#validation.length; i += this.batchSize) {
-      yield makeBatch(this.#validation.slice(i, i + this.batchSize), this.blockSize);
-    }
+    yield* batchesOf(this.#validation, this.batchSize, this.blockSize);
   }
 
   #planOf(epoch: number): { readonly shift: number; readonly order: Int32Array } {

@@ -1,6 +1,7 @@
 // Reading tokenizer.json without believing it: small checks that turn `unknown` into what it must be, or say which
 // field is wrong.
 import { FormatError } from "../core/error.ts";
+import { quote } from "../core/json-reader.ts";
 
 /** The named fields of a JSON object, each yet unchecked. */
 export type Fields<Name extends string> = { readonly [Key in Name]?: unknown };
@@ -10,6 +11,18 @@ const LARGEST_ID = 0xffffff;
 /** Throws a FormatError about tokenizer.json. */
 export function fail(message: string): never {
   throw new FormatError(`tokenizer.json: ${message}`);
+}
+
+/** A value as it may stand in an error message: its JSON, cut to a bearable length. */
+export function show(value: unknown): string {
+  if (typeof value === "string") return quote(value);
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+}
+
+/** A name of a file as it may stand in an error message without quotes. */
+export function bare(name: unknown): string {
+  return quote(String(name)).slice(1, -1);
 }
 
 /** Checks that a value is an object; `where` names it in the error. */
@@ -22,7 +35,7 @@ export function asFields<Name extends string>(value: unknown, where: string): Fi
 export function asId(value: unknown, where: string): number {
   const id = Number.isInteger(value) ? (value as number) : -1;
   if (id >= 0 && id <= LARGEST_ID) return id;
-  return fail(`the id of ${where} is ${JSON.stringify(value)}; expected 0 to ${LARGEST_ID}.`);
+  return fail(`the id of ${where} is ${show(value)}; expected 0 to ${LARGEST_ID}.`);
 }
 
 /** Checks that a value is a list; `where` names it in the error. */

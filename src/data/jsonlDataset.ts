@@ -4,22 +4,33 @@ import { FormatError } from "../core/error.ts";
 import { Generator } from "../core/random.ts";
 import { trainedTargets } from "./batch.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
-import { type Document, encodeRecord } from "./documents.ts";
-import { packDocuments, packedRows } from "./packing.ts";
+import { DocumentList } from "./documentList.ts";
+import { encodeRecord } from "./documents.ts";
+import { packRows } from "./packing.ts";
 import { type Records, readRecords } from "./records.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 const SPLIT_SEED = 0;
 
-function sum(documents: readonly Document[], of: (document: Document) => number): number {
-  return documents.reduce((total, document) => total + of(document), 0);
+/** What a part of the documents adds up to. */
+function sizes(
+  documents: DocumentList,
+  numbers: Int32Array,
+): { readonly tokens: number; readonly targets: number; readonly bytes: number } {
+  let tokens = 0;
+  let targets = 0;
+  let bytes = 0;
+  for (const number of numbers) {
+    const { tokens: ids, trainedFrom } = documents.document(number);
+    tokens += ids.length;
+    targets += trainedTargets({ tokens: ids, from: 0, length: ids.length - 1, trainedFrom });
+    bytes += documents.bytes(number);
+  }
+  return { tokens, targets, bytes };
 }
 
-function targets({ tokens, trainedFrom }: Document): number {
-  return trainedTargets({ tokens, from: 0, length: tokens.length - 1, trainedFrom });
-}
-
-function chooseHeldOut(count: number, validation: number, name: string): Set<number> {
+/** The numbers of the documents to train on and of those that are held out, each in their order. */
+function choose(count: number, validation: number, name: string): [Int32Array, Int32Array] {
   const held = validation === 0 ? 0 : Math.max(1, Math.floor(count * validation + 0.5));
   if (held >= count) {
     throw new FormatError(
@@ -29,7 +40,7 @@ function chooseHeldOut(count: number, validation: number, name: string): Set<num
   }
   const order = Int32Array.from({ length: count }, (_, i) => i);
   new Generator(SPLIT_SEED).shuffle(order);
-  return new Set(order.subarray(count - held));
+  return [order.slice(0, count - held).sort(), order.slice(count - held).sort()];
 }
 
 /**
@@ -58,30 +69,33 @@ export function documentsDataset(
 ): Dataset {
   const validation = checkOptions(options);
   const { blockSize } = options;
-  const held = chooseHeldOut(records.length, validation, name);
-  const documents = Array.from(records, (record) => encodeRecord(tokenizer, record));
-  const trainDocuments = documents.filter((_, i) => !held.has(i));
-  const validationDocuments = documents.filter((_, i) => held.has(i));
-  const rows = packDocuments(trainDocuments, blockSize);
-  if (rows.length === 0) {
+  const [train, held] = choose(records.length, validation, name);
+  const documents = new DocumentList();
+  for (const record of records) documents.add(encodeRecord(tokenizer, record));
+  const trainRows = packRows(documents.part(train), blockSize);
+  const trained = sizes(documents, train);
+  if (trainRows.count === 0) {
     throw new FormatError(
-      `${name} holds no token that could be trained: found ${sum(trainDocuments, (d) => d.tokens.length)} ` +
+      `${name} holds no token that could be trained: found ${trained.tokens} ` +
         "tokens, but each needs one before it in the same document.",
     );
   }
+  const validated = sizes(documents, held);
+  let cutDocuments = 0;
+  for (let i = 0; i < documents.count; i++) if (documents.size(i) - 1 > blockSize) cutDocuments++;
   return new Dataset(
     {
-      train: packedRows(rows),
-      validation: packDocuments(validationDocuments, blockSize),
+      train: trainRows,
+      validation: packRows(documents.part(held), blockSize),
       sizes: {
-        documents: documents.length,
-        validationDocuments: held.size,
-        tokens: sum(documents, (document) => document.tokens.length),
-        trainTokens: sum(trainDocuments, targets),
-        validationTokens: sum(validationDocuments, targets),
-        trainBytes: sum(trainDocuments, (document) => document.trainedBytes),
-        validationBytes: sum(validationDocuments, (document) => document.trainedBytes),
-        cutDocuments: documents.filter(({ tokens }) => tokens.length - 1 > blockSize).length,
+        documents: documents.count,
+        validationDocuments: held.length,
+        tokens: trained.tokens + validated.tokens,
+        trainTokens: trained.targets,
+        validationTokens: validated.targets,
+        trainBytes: trained.bytes,
+        validationBytes: validated.bytes,
+        cutDocuments,
       },
     },
     options,

@@ -4,8 +4,10 @@
 // Encoding: a space in front, one token a character (its bytes where it has none), then the pair of neighbours whose
 // join has the best score, the leftmost of equals, until no join is a token. The whole text is one sequence.
 import { FormatError, UsageError } from "../core/error.ts";
+import { IdBuffer } from "./idBuffer.ts";
 import { MergeTable } from "./merges.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { byteLength } from "./utf8.ts";
 
 const BOS = 1;
 const EOS = 2;
@@ -20,15 +22,25 @@ export class Llama2cTokenizer implements Tokenizer {
   readonly #tokens: readonly string[];
   readonly #ids: ReadonlyMap<string, number>;
   readonly #merges: MergeTable;
+  readonly #modelVocabSize: number;
 
-  /** @param tokens texts by id; @param scores the greater, the earlier a join */
-  constructor(tokens: readonly string[], scores: readonly number[]) {
+  /**
+   * @param tokens texts by id
+   * @param scores the greater, the earlier a join
+   * @param modelVocabSize how many tokens the model has: ids from `tokens.length` on that only it has spell nothing
+   */
+  constructor(
+    tokens: readonly string[],
+    scores: readonly number[],
+    modelVocabSize: number = tokens.length,
+  ) {
     this.vocabSize = tokens.length;
+    this.#modelVocabSize = modelVocabSize;
     this.#tokens = tokens;
     const ids = new Map<string, number>();
     for (let id = FIRST_TEXT; id < tokens.length; id++) ids.set(tokens[id]!, id);
     this.#ids = ids;
-    this.#merges = new MergeTable(tokens.length);
+    this.#merges = new MergeTable();
     // Equal scores must have equal ranks, for then the place in the text decides.
     const levels = [...new Set(scores)].sort((a, b) => b - a);
     const rankOf = new Map(levels.map((score, rank) => [score, rank]));
@@ -45,13 +57,21 @@ export class Llama2cTokenizer implements Tokenizer {
   encode(text: string): Int32Array {
     if (text === "") return new Int32Array(0);
     const encoder = new TextEncoder();
-    const ids: number[] = [];
-    for (const character of ` ${text}`) {
-      const id = this.#ids.get(character);
-      if (id !== undefined) ids.push(id);
-      else for (const byte of encoder.encode(character)) ids.push(FIRST_BYTE + byte);
-    }
-    return Int32Array.from(this.#merges.apply(ids));
+    const whole = ` ${text}`;
+    const out = new IdBuffer(byteLength(whole));
+    let from = 0;
+    this.#merges.joinAll((symbols, at, full) => {
+      let end = at;
+      while (end < full && from < whole.length) {
+        const character = String.fromCodePoint(whole.codePointAt(from)!);
+        from += character.length;
+        const id = this.#ids.get(character);
+        if (id !== undefined) symbols[end++] = id;
+        else for (const byte of encoder.encode(character)) symbols[end++] = FIRST_BYTE + byte;
+      }
+      return end;
+    }, out);
+    return out.finish();
   }
 
   /** The text without the space that `encode` puts in front; `<s>`, `</s>` and `<unk>` have no text. */
@@ -62,6 +82,7 @@ export class Llama2cTokenizer implements Tokenizer {
       const id = ids[i]!;
       const token = this.#tokens[id];
       if (token === undefined) {
+        if (Number.isInteger(id) && id >= 0 && id < this.#modelVocabSize) continue;
         throw new UsageError(`Token id ${id} is not among the ${this.vocabSize} of the tokenizer.`);
       }
       if (id >= FIRST_TEXT) for (const byte of encoder.encode(token)) bytes.push(byte);
@@ -74,9 +95,14 @@ export class Llama2cTokenizer implements Tokenizer {
 
 /**
  * Reads a llama2.c tokenizer file with `vocabSize` tokens (the file itself does not say how many).
+ * @param modelVocabSize how many tokens the model has, if more: those spell nothing
  * @throws FormatError if the file is shorter or longer than its tokens, or holds no bytes tokens
  */
-export function readLlama2cTokenizer(bytes: Uint8Array, vocabSize: number): Llama2cTokenizer {
+export function readLlama2cTokenizer(
+  bytes: Uint8Array,
+  vocabSize: number,
+  modelVocabSize: number = vocabSize,
+): Llama2cTokenizer {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokens: string[] = [];
@@ -105,5 +131,5 @@ export function readLlama2cTokenizer(bytes: Uint8Array, vocabSize: number): Llam
         "expected none. Is it for another vocabulary size?",
     );
   }
-  return new Llama2cTokenizer(tokens, scores);
+  return new Llama2cTokenizer(tokens, scores, modelVocabSize);
 }

@@ -1,9 +1,13 @@
 // From documents to rows of a fixed length.
 //   packDocuments  many short documents share rows; they do not see each other (batch.ts)
 //   cutBlocks      long texts are laid end to end and cut into rows, the raster shifted from epoch to epoch
+//   cutWhole       one text is cut into rows from its beginning on
 // A document of n tokens has n - 1 pairs (input, target) and takes n - 1 places; one that is longer than a row is cut
 // into segments, each of which starts afresh. Every trained target stands in exactly one place.
+// Rows are made when they are asked for: what is kept of a document is a few numbers.
 import { type Row, type Segment, trainedTargets } from "./batch.ts";
+import { joinIds } from "./documentTokens.ts";
+import { RoomIndex } from "./roomIndex.ts";
 
 /** A token sequence of which the targets from `trainedFrom` on are trained. */
 export interface PackInput {
@@ -11,40 +15,10 @@ export interface PackInput {
   readonly trainedFrom: number;
 }
 
-function cutDocument({ tokens, trainedFrom }: PackInput, blockSize: number): Segment[] {
-  const segments: Segment[] = [];
-  for (let from = 0; from + 1 < tokens.length; from += blockSize) {
-    const length = Math.min(blockSize, tokens.length - 1 - from);
-    const segment = { tokens, from, length, trainedFrom };
-    // A stretch of nothing but prompt would be computed for no target.
-    if (trainedTargets(segment) > 0) segments.push(segment);
-  }
-  return segments;
-}
-
-/**
- * Packs documents into rows of `blockSize`: the longest segments first, each into the fullest row that still has room
- * (best fit decreasing). The same documents in the same order give the same rows.
- */
-export function packDocuments(documents: readonly PackInput[], blockSize: number): Row[] {
-  const segments = documents.flatMap((document) => cutDocument(document, blockSize));
-  segments.sort((a, b) => b.length - a.length);
-  const rows: Segment[][] = [];
-  // Rows by the number of places they have left.
-  const rowsWithRoom: Segment[][][] = Array.from({ length: blockSize + 1 }, () => []);
-  for (const segment of segments) {
-    let room = segment.length;
-    while (room <= blockSize && rowsWithRoom[room]!.length === 0) room++;
-    let row = rowsWithRoom[room]?.pop();
-    if (row === undefined) {
-      row = [];
-      rows.push(row);
-      room = blockSize;
-    }
-    row.push(segment);
-    rowsWithRoom[room - segment.length]!.push(row);
-  }
-  return rows;
+/** Documents that can be asked for one by one. */
+export interface PackInputs {
+  readonly count: number;
+  document(index: number): PackInput;
 }
 
 /** Rows that can be asked for one by one, at a shift from 0 to `slack`. */
@@ -54,9 +28,113 @@ export interface RowSource {
   row(index: number, shift: number): Row;
 }
 
-/** Packed rows as a source; they cannot be shifted. */
-export function packedRows(rows: readonly Row[]): RowSource {
-  return { count: rows.length, slack: 0, row: (index) => rows[index]! };
+// The segments of documents, three numbers each, in the order of documents.
+class Segments {
+  readonly count: number;
+  readonly #documents: Int32Array;
+  readonly #froms: Int32Array;
+  readonly lengths: Int32Array;
+
+  constructor(inputs: PackInputs, blockSize: number) {
+    let count = 0;
+    eachSegment(inputs, blockSize, () => count++);
+    this.count = count;
+    this.#documents = new Int32Array(count);
+    this.#froms = new Int32Array(count);
+    this.lengths = new Int32Array(count);
+    count = 0;
+    eachSegment(inputs, blockSize, (segment, document) => {
+      this.#documents[count] = document;
+      this.#froms[count] = segment.from;
+      this.lengths[count++] = segment.length;
+    });
+  }
+
+  segment(index: number, inputs: PackInputs): Segment {
+    const { tokens, trainedFrom } = inputs.document(this.#documents[index]!);
+    const from = this.#froms[index]!;
+    return { tokens, from, length: this.lengths[index]!, trainedFrom };
+  }
+
+  /** The segments, the longest first, and of equals the first. */
+  longestFirst(blockSize: number): Int32Array {
+    const places = new Int32Array(blockSize + 1);
+    for (const length of this.lengths) places[length - 1]!++;
+    for (let length = blockSize - 1; length >= 0; length--) places[length]! += places[length + 1]!;
+    const order = new Int32Array(this.count);
+    for (const [index, length] of this.lengths.entries()) order[places[length]!++] = index;
+    return order;
+  }
+}
+
+function eachSegment(
+  inputs: PackInputs,
+  blockSize: number,
+  take: (segment: Segment, document: number) => void,
+): void {
+  for (let d = 0; d < inputs.count; d++) {
+    const { tokens, trainedFrom } = inputs.document(d);
+    for (let from = 0; from + 1 < tokens.length; from += blockSize) {
+      const length = Math.min(blockSize, tokens.length - 1 - from);
+      const segment = { tokens, from, length, trainedFrom };
+      // A stretch of nothing but prompt would be computed for no target.
+      if (trainedTargets(segment) > 0) take(segment, d);
+    }
+  }
+}
+
+/**
+ * Packs documents into rows of `blockSize`: the longest segments first, each into the fullest row that still has room
+ * (best fit decreasing). The same documents in the same order give the same rows.
+ */
+export function packRows(inputs: PackInputs, blockSize: number): RowSource {
+  const segments = new Segments(inputs, blockSize);
+  // Lists in arrays, of which 0 is the end: the segments of a row, and the rows that have a number of places left.
+  const firstOf = new Int32Array(segments.count + 1);
+  const lastOf = new Int32Array(segments.count + 1);
+  const nextSegment = new Int32Array(segments.count + 1);
+  const withRoom = new Int32Array(blockSize + 1);
+  const nextRow = new Int32Array(segments.count + 1);
+  const rooms = new RoomIndex(blockSize);
+  let count = 0;
+  for (const index of segments.longestFirst(blockSize)) {
+    const length = segments.lengths[index]!;
+    let room = rooms.next(length);
+    let row: number;
+    if (room < 0) {
+      row = ++count;
+      room = blockSize;
+      firstOf[row] = index + 1;
+    } else {
+      row = withRoom[room]!;
+      withRoom[room] = nextRow[row]!;
+      if (withRoom[room] === 0) rooms.remove(room);
+      nextSegment[lastOf[row]!] = index + 1;
+    }
+    lastOf[row] = index + 1;
+    room -= length;
+    nextRow[row] = withRoom[room]!;
+    withRoom[room] = row;
+    rooms.add(room);
+  }
+  return {
+    count,
+    slack: 0,
+    row(index) {
+      const row: Segment[] = [];
+      for (let s = firstOf[index + 1]!; s !== 0; s = nextSegment[s]!) {
+        row.push(segments.segment(s - 1, inputs));
+      }
+      return row;
+    },
+  };
+}
+
+/** `packRows` of documents that are all there. */
+export function packDocuments(documents: readonly PackInput[], blockSize: number): Row[] {
+  const inputs = { count: documents.length, document: (index: number) => documents[index]! };
+  const { count, row } = packRows(inputs, blockSize);
+  return Array.from({ length: count }, (_, index) => row(index, 0));
 }
 
 // Texts of more rows than this give one row up, so that the cuts can lie anywhere.
@@ -104,7 +182,22 @@ function lastAtMost(ascending: readonly number[], value: number): number {
   return low;
 }
 
-/** All pairs of a text in order, each once, the last row filled up with padding. */
-export function cutWhole(tokens: Int32Array, blockSize: number): Row[] {
-  return cutDocument({ tokens, trainedFrom: 0 }, blockSize).map((segment) => [segment]);
+/**
+ * All pairs of a text in order, each once, the last row filled up with padding.
+ * @param before the token before the text, which the first one is predicted from; without it that one is not
+ */
+export function cutWhole(tokens: Int32Array, blockSize: number, before?: number): RowSource {
+  const extra = before === undefined ? 0 : 1;
+  const pairs = Math.max(0, tokens.length + extra - 1);
+  return {
+    count: Math.ceil(pairs / blockSize),
+    slack: 0,
+    row(index) {
+      const length = Math.min(blockSize, pairs - index * blockSize);
+      const from = index * blockSize - extra;
+      if (before === undefined || index > 0) return [{ tokens, from, length, trainedFrom: 0 }];
+      const first = joinIds([[before], tokens.subarray(0, length)]);
+      return [{ tokens: first, from: 0, length, trainedFrom: 0 }];
+    },
+  };
 }

@@ -2,107 +2,38 @@
 // any component of another type is refused by its name. Merges are read in both spellings, "a b" and ["a", "b"],
 // and written in the first, which every version understands. `truncation` and `padding` are settings of batching,
 // not of the text, and are not applied.
-import { bytesOf } from "../core/realm.ts";
-import { type AddedToken, BpeTokenizer, type NormalForm } from "./bpeTokenizer.ts";
-import { asComponent, asFields, asId, asList, type Fields, fail } from "./jsonFields.ts";
-import { readTemplate } from "./template.ts";
-import { asText } from "./utf8.ts";
+import type { AddedToken, BpeDefinition, NormalForm } from "./bpeDefinition.ts";
+import { BpeTokenizer } from "./bpeTokenizer.ts";
+import { asComponent, asList, bare, type Component, fail, show } from "./jsonFields.ts";
+import { readTemplate, type Template } from "./template.ts";
+import { type BpeParts, readAddedTokens, readBpe, TokenizerFile } from "./tokenizerParts.ts";
 
 /** Options of `readTokenizerJson`: the file does not say which tokens begin and end a document. */
 export interface ReadTokenizerOptions {
-  /** Content of the added token that begins a document, `null` for none. Default: the first known name that is there. */
+  /** Content of the token that begins a document, `null` for none. Default: the first known name that is there. */
   readonly bosToken?: string | null;
-  /** Content of the added token that ends a document, `null` for none. Default: the first known name that is there. */
+  /** Content of the token that ends a document, `null` for none. Default: the first known name that is there. */
   readonly eosToken?: string | null;
 }
 
 const knownBegins = ["<|begin_of_text|>", "<s>", "<|endoftext|>"];
 const knownEnds = ["<|end_of_text|>", "</s>", "<|endoftext|>"];
 const normalForms: readonly string[] = ["NFC", "NFD", "NFKC", "NFKD"];
-type File = Fields<
-  "added_tokens" | "decoder" | "model" | "normalizer" | "post_processor" | "pre_tokenizer"
+// A text is normalised once for each.
+const MOST_FORMS = 8;
+
+/** All that a tokenizer.json says. */
+export interface TokenizerParts extends BpeParts, Template {
+  readonly addedTokens: readonly AddedToken[];
+  readonly preTokenizer: Component;
+  readonly normalForms: readonly NormalForm[];
+}
+
+/** What a tokenizer.json does not say: the begin and end tokens, and how many tokens the model has. */
+export type TokenizerUse = Pick<
+  BpeDefinition,
+  "bosTokenId" | "eosTokenId" | "stopTokenIds" | "modelVocabSize"
 >;
-type Model = Fields<
-  | "byte_fallback"
-  | "continuing_subword_prefix"
-  | "dropout"
-  | "end_of_word_suffix"
-  | "fuse_unk"
-  | "ignore_merges"
-  | "merges"
-  | "type"
-  | "unk_token"
-  | "vocab"
->;
-
-// Fields of the model that change what is encoded, with the values that mean "off".
-const refusedModelFields: readonly (readonly [keyof Model, readonly unknown[]])[] = [
-  ["dropout", [null, undefined, 0]],
-  ["continuing_subword_prefix", [null, undefined, ""]],
-  ["end_of_word_suffix", [null, undefined, ""]],
-  ["byte_fallback", [null, undefined, false]],
-];
-
-function readVocab(model: Model): Map<string, number> {
-  const vocab = new Map<string, number>();
-  const owners = new Map<number, string>();
-  for (const [token, value] of Object.entries(asFields(model.vocab, "model.vocab"))) {
-    const id = asId(value, `the token ${JSON.stringify(token)}`);
-    const owner = owners.get(id);
-    if (owner !== undefined) {
-      fail(
-        `the tokens ${JSON.stringify(owner)} and ${JSON.stringify(token)} have the same id ${id}.`,
-      );
-    }
-    owners.set(id, token);
-    vocab.set(token, id);
-  }
-  return vocab;
-}
-
-function readMerges(model: Model): (readonly [string, string])[] {
-  return asList(model.merges, "model.merges").map((merge, i) => {
-    const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
-    if (Array.isArray(parts) && parts.length === 2) {
-      const [left, right]: unknown[] = parts;
-      if (typeof left === "string" && typeof right === "string") return [left, right];
-    }
-    return fail(`merge ${i} is ${JSON.stringify(merge)}; expected "a b" or ["a", "b"].`);
-  });
-}
-
-type Placement = "single_word" | "lstrip" | "rstrip";
-const placements: readonly Placement[] = ["single_word", "lstrip", "rstrip"];
-
-function readAddedTokens(value: unknown, vocab: ReadonlyMap<string, number>): AddedToken[] {
-  const tokensById = new Map([...vocab].map(([token, id]) => [id, token]));
-  return asList(value ?? [], "added_tokens").map((entry, i) => {
-    const token = asFields<"content" | "id" | "normalized" | "special" | Placement>(
-      entry,
-      `added_tokens[${i}]`,
-    );
-    const { content } = token;
-    if (typeof content !== "string" || content === "") {
-      return fail(`added_tokens[${i}] has no content.`);
-    }
-    const name = `the added token ${JSON.stringify(content)}`;
-    const id = asId(token.id, name);
-    const other = tokensById.get(id) ?? content;
-    if (other !== content || (vocab.get(content) ?? id) !== id) {
-      fail(`${name} has the id ${id}, but the vocabulary says otherwise.`);
-    }
-    tokensById.set(id, content);
-    for (const option of placements) {
-      if (token[option] === true) fail(`${name} sets ${option}, which is not supported.`);
-    }
-    return {
-      id,
-      content,
-      special: token.special === true,
-      normalized: token.normalized === true,
-    };
-  });
-}
 
 function readNormalizer(value: unknown): NormalForm[] {
   if (value === null || value === undefined) return [];
@@ -112,35 +43,100 @@ function readNormalizer(value: unknown): NormalForm[] {
   }
   if (normalForms.includes(component.type)) return [component.type as NormalForm];
   return fail(
-    `the normalizer ${component.type} is not supported; expected ${normalForms.join(", ")}.`,
+    `the normalizer ${bare(component.type)} is not supported; expected ${normalForms.join(", ")}.`,
   );
 }
 
+/**
+ * Reads a tokenizer.json: its bytes, its text or the parsed object.
+ * @throws FormatError that names what is broken, or the component that is not supported
+ */
+export function readTokenizerParts(source: string | Uint8Array | object): TokenizerParts {
+  const file = new TokenizerFile(source);
+  const places = file.members(0, "the file", [
+    "added_tokens",
+    "decoder",
+    "model",
+    "normalizer",
+    "post_processor",
+    "pre_tokenizer",
+  ]);
+  const decoder = asComponent(file.small(places.get("decoder"), "decoder"), "decoder");
+  if (decoder.type !== "ByteLevel") {
+    fail(`the decoder ${bare(decoder.type)} is not supported; expected ByteLevel.`);
+  }
+  const preTokenizer = file.small(places.get("pre_tokenizer"), "pre_tokenizer");
+  const forms = readNormalizer(file.small(places.get("normalizer"), "normalizer"));
+  if (forms.length > MOST_FORMS) fail(`there are more than ${MOST_FORMS} normalizers.`);
+  const template = readTemplate(file.small(places.get("post_processor"), "post_processor"));
+  const model = readBpe(file, places.get("model"));
+  return {
+    ...model,
+    ...template,
+    addedTokens: readAddedTokens(file, places.get("added_tokens"), model),
+    preTokenizer: asComponent(preTokenizer, "pre_tokenizer"),
+    normalForms: forms,
+  };
+}
+
+/** The id of a token by its name: of an added one, or else of one of the vocabulary. */
+export function findToken(
+  { addedTokens, vocab }: TokenizerParts,
+  name: string,
+): number | undefined {
+  return addedTokens.find((token) => token.content === name)?.id ?? vocab.get(name);
+}
+
+// The begin and end tokens are special, whether the file lists them as added tokens or not.
+function withSpecial(parts: TokenizerParts, ids: readonly (number | undefined)[]): AddedToken[] {
+  const added = [...parts.addedTokens];
+  for (const id of new Set(ids)) {
+    const content = id === undefined ? undefined : parts.tokens[id];
+    if (id === undefined || content === undefined || added.some((token) => token.id === id))
+      continue;
+    added.push({ id, content, special: true, normalized: false });
+  }
+  return added;
+}
+
+/** Makes the tokenizer of a file's parts. @throws FormatError if its pre-tokenizer is not supported */
+export function makeTokenizer(parts: TokenizerParts, use: TokenizerUse): BpeTokenizer {
+  const { tokens, merges: table, ...rest } = parts;
+  let merges: (readonly [string, string])[] | undefined;
+  const list = () =>
+    Array.from({ length: table.size }, (_, index) => {
+      const [left, right] = table.pair(index);
+      return [tokens[left]!, tokens[right]!] as const;
+    });
+  const definition: BpeDefinition = {
+    ...rest,
+    addedTokens: withSpecial(parts, [use.bosTokenId, use.eosTokenId]),
+    ...use,
+    // Hundreds of thousands of strings that nobody needs for encoding.
+    get merges() {
+      merges ??= list();
+      return merges;
+    },
+  };
+  return new BpeTokenizer(definition, table);
+}
+
 function documentToken(
-  added: readonly AddedToken[],
+  parts: TokenizerParts,
   asked: string | null | undefined,
   known: readonly string[],
 ): number | undefined {
   if (asked === null) return undefined;
-  const idOf = (name: string) => added.find((token) => token.content === name)?.id;
-  if (asked === undefined) return known.map(idOf).find((id) => id !== undefined);
-  const id = idOf(asked);
-  if (id !== undefined) return id;
-  const names = added.map((token) => token.content).join(", ") || "none";
-  return fail(`there is no added token ${JSON.stringify(asked)}; the file has ${names}.`);
-}
-
-function parse(source: string | Uint8Array | object): File {
-  const bytes = bytesOf(source);
-  if (typeof source !== "string" && bytes === null) return asFields(source, "the file");
-  const text = asText(bytes ?? (source as string), "tokenizer.json");
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    return fail(`the file is no JSON: ${(error as Error).message}`);
+  if (asked === undefined) {
+    const found = known.map((name) => parts.addedTokens.find(({ content }) => content === name));
+    return found.find((token) => token !== undefined)?.id;
   }
-  return asFields(value, "the file");
+  const id = findToken(parts, asked);
+  if (id !== undefined) return id;
+  const names = parts.addedTokens.slice(0, 10).map((token) => bare(token.content));
+  return fail(
+    `there is no added token ${show(asked)}; the file has ${names.join(", ") || "none"}.`,
+  );
 }
 
 /**
@@ -151,38 +147,9 @@ export function readTokenizerJson(
   source: string | Uint8Array | object,
   options: ReadTokenizerOptions = {},
 ): BpeTokenizer {
-  const file = parse(source);
-  const model: Model = asFields(file.model, "model");
-  // Files older than 2020 leave the type of a BPE model out.
-  if ((model.type ?? "BPE") !== "BPE") {
-    fail(`the model ${String(model.type)} is not supported; expected BPE.`);
-  }
-  for (const [field, off] of refusedModelFields) {
-    if (!off.includes(model[field])) {
-      fail(`model.${field} is ${JSON.stringify(model[field])}, which is not supported.`);
-    }
-  }
-  const decoder = asComponent(file.decoder, "decoder");
-  if (decoder.type !== "ByteLevel") {
-    fail(`the decoder ${decoder.type} is not supported; expected ByteLevel.`);
-  }
-  const vocab = readVocab(model);
-  const addedTokens = readAddedTokens(file.added_tokens, vocab);
-  const unk = model.unk_token ?? undefined;
-  const unkTokenId = typeof unk === "string" ? vocab.get(unk) : undefined;
-  if (unkTokenId !== undefined && model.fuse_unk === true) {
-    fail("model.fuse_unk is true, which is not supported.");
-  }
-  return new BpeTokenizer({
-    vocab,
-    merges: readMerges(model),
-    addedTokens,
-    preTokenizer: asComponent(file.pre_tokenizer, "pre_tokenizer"),
-    normalForms: readNormalizer(file.normalizer),
-    ignoreMerges: model.ignore_merges === true,
-    unkTokenId,
-    ...readTemplate(file.post_processor),
-    bosTokenId: documentToken(addedTokens, options.bosToken, knownBegins),
-    eosTokenId: documentToken(addedTokens, options.eosToken, knownEnds),
+  const parts = readTokenizerParts(source);
+  return makeTokenizer(parts, {
+    bosTokenId: documentToken(parts, options.bosToken, knownBegins),
+    eosTokenId: documentToken(parts, options.eosToken, knownEnds),
   });
 }

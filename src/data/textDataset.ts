@@ -1,9 +1,9 @@
 // Plain text as one long document: cut into contiguous blocks, each target predicted from its own block. The tail end
 // of the text is held out, from the beginning of a line (or of a word) on; the two parts are encoded apart, so that
-// the bytes of the held-out part are known exactly.
+// the bytes of the held-out part are known exactly. Rows begin anywhere in the text, so nothing is put before it.
 import { FormatError } from "../core/error.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
-import { byteLength } from "./documents.ts";
+import { encodeText, textBytes } from "./documentTokens.ts";
 import { cutBlocks, cutWhole } from "./packing.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { asText } from "./utf8.ts";
@@ -45,8 +45,10 @@ export function textDataset(
   if (text.trim() === "")
     throw new FormatError(`${name} is empty; expected some text to train on.`);
   const cut = splitPoint(text, validation);
-  const train = Int32Array.from(tokenizer.encode(text.slice(0, cut)));
-  const held = Int32Array.from(tokenizer.encode(text.slice(cut)));
+  const trainText = text.slice(0, cut);
+  const heldText = text.slice(cut);
+  const train = encodeText(tokenizer, trainText);
+  const held = encodeText(tokenizer, heldText);
   if (train.length < blockSize + 1) {
     throw new FormatError(
       `${name} is too short: ${train.length} tokens are left to train on (${held.length} are held out), ` +
@@ -54,20 +56,19 @@ export function textDataset(
         "or a smaller held-out part.",
     );
   }
-  // The last training token is the context of the first held-out one, so that every held-out token is a target.
-  const context = Int32Array.from([train[train.length - 1]!, ...held]);
   return new Dataset(
     {
       train: cutBlocks([train], blockSize),
-      validation: cutWhole(context, blockSize),
+      // The last training token is the context of the first held-out one, so that every held-out token is a target.
+      validation: cutWhole(held, blockSize, train[train.length - 1]!),
       sizes: {
         documents: 1,
         validationDocuments: held.length > 0 ? 1 : 0,
         tokens: train.length + held.length,
         trainTokens: train.length - 1,
         validationTokens: held.length,
-        trainBytes: byteLength(text.slice(0, cut)),
-        validationBytes: byteLength(text.slice(cut)),
+        trainBytes: textBytes(tokenizer, trainText, train),
+        validationBytes: textBytes(tokenizer, heldText, held),
         cutDocuments: 0,
       },
     },

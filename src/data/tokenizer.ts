@@ -9,6 +9,14 @@ export interface Tokenizer {
   readonly bosTokenId?: number | undefined;
   /** The id that ends a document, if documents end with one. */
   readonly eosTokenId?: number | undefined;
+  /** Ids put before a text; default: the begin token, if there is one. */
+  readonly beginIds?: readonly number[] | undefined;
+  /** Ids put after a text that is trained; default: the end token, if there is one. */
+  readonly endIds?: readonly number[] | undefined;
+  /** Ids at which generation ends; default: the end token, if there is one. */
+  readonly stopTokenIds?: readonly number[] | undefined;
+  /** How many bytes of a text a special token takes that is spelled in it; 0 for other tokens, which is the default. */
+  controlBytes?(id: number): number;
   /** The ids of a text. No begin or end token is added. */
   encode(text: string): ArrayLike<number>;
   /** The text of ids; bytes that are no UTF-8 become U+FFFD. */

@@ -59,7 +59,7 @@ function countWords(
     let parts = [text];
     for (const token of specialTokens) parts = parts.flatMap((part) => part.split(token));
     for (const part of parts) {
-      for (const word of split(part)) counts.set(word, (counts.get(word) ?? 0) + 1);
+      split(part, (word) => counts.set(word, (counts.get(word) ?? 0) + 1));
     }
   }
   return counts;

@@ -109,3 +109,45 @@ export function asText(source: string | Uint8Array | ArrayBuffer, name: string):
   if (bytes !== null) return decodeUtf8(bytes, name);
   throw notText(source, name);
 }
+
+/** The number of bytes of a text in UTF-8; half a surrogate pair counts as U+FFFD. */
+export function byteLength(text: string): number {
+  let bytes = text.length;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit < 0x80) continue;
+    bytes += unit < 0x800 ? 1 : 2;
+    // A pair is two units and four bytes.
+    if (isPair(unit, text.charCodeAt(i + 1))) i++;
+  }
+  return bytes;
+}
+
+function isPair(unit: number, next: number): boolean {
+  return (unit & 0xfc00) === 0xd800 && (next & 0xfc00) === 0xdc00;
+}
+
+/**
+ * Writes the bytes of a text, one a number: from `at` of a list on, until it is `full` or has at most three more, or
+ * the text ends; goes on from there with the next call. Returns where they end. Half a surrogate pair is U+FFFD.
+ */
+export function utf8Source(text: string): (list: Int32Array, at: number, full: number) => number {
+  let from = 0;
+  return (list, at, full) => {
+    let end = at;
+    while (end < full && from < text.length) {
+      const unit = text.charCodeAt(from++);
+      if (unit < 0x80) {
+        list[end++] = unit;
+        continue;
+      }
+      let point = unit;
+      if (isPair(unit, text.charCodeAt(from))) point = text.codePointAt(from++ - 1)!;
+      else if ((unit & 0xf800) === 0xd800) point = 0xfffd;
+      const more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+      list[end++] = ((0xf00 >> (more + 1)) & 0xff) | (point >> (6 * more));
+      for (let i = more - 1; i >= 0; i--) list[end++] = 0x80 | ((point >> (6 * i)) & 0x3f);
+    }
+    return end;
+  };
+}

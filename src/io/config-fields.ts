@@ -28,26 +28,30 @@ export function nameOfActivation(activation: Activation): string {
   throw new FormatError(`There is no name for the activation ${JSON.stringify(activation)}.`);
 }
 
-/** The tokens that begin and end a text; null, as -1 in some files, means that there is none. */
+/**
+ * The tokens that begin and end a text; null, as -1 in some files, means that there is none. Ids beyond the vocabulary
+ * are kept here: whoever uses them leaves them out.
+ * @param bos, eos what a missing member stands for
+ */
 export function readTokens(
   fields: Fields,
   bos: number | null,
-  eos: number | null,
+  eos: readonly number[],
 ): { bosTokenId: number | null; eosTokenId: readonly number[] } {
-  const read = (key: string, missing: number | null): number | null => {
-    if (!fields.object.has(key)) return missing;
-    const token = fields.integer(key, { min: -1, max: SIZE.max, fallback: null });
+  const read = (key: string): number | null => {
+    const token = fields.integer(key, { fallback: null });
     return token === -1 ? null : token;
   };
-  const bosTokenId = read("bos_token_id", bos);
+  const bosTokenId = fields.object.has("bos_token_id") ? read("bos_token_id") : bos;
+  if (!fields.object.has("eos_token_id")) return { bosTokenId, eosTokenId: eos };
   const value = fields.get("eos_token_id");
   if (!Array.isArray(value)) {
-    const end = read("eos_token_id", eos);
+    const end = read("eos_token_id");
     return { bosTokenId, eosTokenId: end === null ? [] : [end] };
   }
   const eosTokenId = value.map((item) => (item instanceof JsonNumber ? item.value : Number.NaN));
-  if (!eosTokenId.every((id) => Number.isInteger(id) && id >= 0 && id <= SIZE.max)) {
+  if (!eosTokenId.every((id) => Number.isSafeInteger(id))) {
     fields.wrong("eos_token_id", "a token or a list of tokens");
   }
-  return { bosTokenId, eosTokenId };
+  return { bosTokenId, eosTokenId: eosTokenId.filter((id) => id !== -1) };
 }

@@ -45,7 +45,7 @@ export function readGpt2(fields: Fields, warnings: string[]): ModelConfig {
     attentionBias: { qkv: true, out: true },
     mlpBias: true,
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", true),
-    ...readTokens(fields, 50256, 50256),
+    ...readTokens(fields, 50256, [50256]),
   };
 }
 

@@ -105,7 +105,7 @@ export function readLlama(fields: Fields, modelType: LlamaType, warnings: string
     attentionBias: { qkv: outBias || modelType === "qwen2", out: outBias },
     mlpBias: modelType === "llama" && fields.boolean("mlp_bias", false),
     tieWordEmbeddings: fields.boolean("tie_word_embeddings", false),
-    ...readTokens(fields, family.bos, family.eos),
+    ...readTokens(fields, family.bos, family.eos === null ? [] : [family.eos]),
   };
 }
 

@@ -105,6 +105,16 @@ export class Transformer extends Module {
     });
   }
 
+  /** Ids that end a text: generation stops at each of them. */
+  get stopTokens(): readonly number[] {
+    return this.config.eosTokenId;
+  }
+
+  /** The id that begins a text of which there is nothing yet, null if there is none. */
+  get startToken(): number | null {
+    return this.config.bosTokenId;
+  }
+
   /**
    * Keeps the input of each block alone for backward, which runs the blocks again (`recompute`): less memory, more time,
    * the same bits. Default false.

@@ -99,7 +99,7 @@ function* decode(
   options: GenerateOptions,
 ): IterableIterator<readonly (number | null)[]> {
   const sampling = checkSampling(options);
-  const { maxNewTokens = 100, stopTokens = model.config.eosTokenId } = options;
+  const { maxNewTokens = 100, stopTokens = model.stopTokens } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
     throw new UsageError(
       `maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`,
