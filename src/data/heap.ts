@@ -1,5 +1,5 @@
 // A binary heap: the element that comes before all others is on top. Pushing and popping take O(log n).
-// BPE keeps its candidate merges in one, in training (most frequent pair first) and in encoding (lowest rank first).
+// Training a BPE keeps its candidate merges in one, the most frequent pair first.
 
 /** A priority queue ordered by `before`. */
 export class Heap<T> {

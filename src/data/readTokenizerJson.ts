@@ -30,10 +30,11 @@ export interface TokenizerParts extends BpeParts, Template {
 }
 
 /** What a tokenizer.json does not say: the begin and end tokens, and how many tokens the model has. */
-export type TokenizerUse = Pick<
-  BpeDefinition,
-  "bosTokenId" | "eosTokenId" | "stopTokenIds" | "modelVocabSize"
->;
+export interface TokenizerUse
+  extends Pick<BpeDefinition, "bosTokenId" | "eosTokenId" | "stopTokenIds" | "modelVocabSize"> {
+  /** Tokens that are special because they were named, whether the file lists them as added tokens or not. */
+  readonly named?: readonly number[];
+}
 
 function readNormalizer(value: unknown): NormalForm[] {
   if (value === null || value === undefined) return [];
@@ -87,20 +88,21 @@ export function findToken(
   return addedTokens.find((token) => token.content === name)?.id ?? vocab.get(name);
 }
 
-// The begin and end tokens are special, whether the file lists them as added tokens or not.
-function withSpecial(parts: TokenizerParts, ids: readonly (number | undefined)[]): AddedToken[] {
+function withNamed(parts: TokenizerParts, named: readonly number[]): AddedToken[] {
   const added = [...parts.addedTokens];
-  for (const id of new Set(ids)) {
-    const content = id === undefined ? undefined : parts.tokens[id];
-    if (id === undefined || content === undefined || added.some((token) => token.id === id))
-      continue;
+  for (const id of new Set(named)) {
+    const content = parts.tokens[id];
+    if (content === undefined || added.some((token) => token.id === id)) continue;
     added.push({ id, content, special: true, normalized: false });
   }
   return added;
 }
 
 /** Makes the tokenizer of a file's parts. @throws FormatError if its pre-tokenizer is not supported */
-export function makeTokenizer(parts: TokenizerParts, use: TokenizerUse): BpeTokenizer {
+export function makeTokenizer(
+  parts: TokenizerParts,
+  { named = [], ...use }: TokenizerUse,
+): BpeTokenizer {
   const { tokens, merges: table, ...rest } = parts;
   let merges: (readonly [string, string])[] | undefined;
   const list = () =>
@@ -110,7 +112,7 @@ export function makeTokenizer(parts: TokenizerParts, use: TokenizerUse): BpeToke
     });
   const definition: BpeDefinition = {
     ...rest,
-    addedTokens: withSpecial(parts, [use.bosTokenId, use.eosTokenId]),
+    addedTokens: withNamed(parts, named),
     ...use,
     // Hundreds of thousands of strings that nobody needs for encoding.
     get merges() {
@@ -148,8 +150,8 @@ export function readTokenizerJson(
   options: ReadTokenizerOptions = {},
 ): BpeTokenizer {
   const parts = readTokenizerParts(source);
-  return makeTokenizer(parts, {
-    bosTokenId: documentToken(parts, options.bosToken, knownBegins),
-    eosTokenId: documentToken(parts, options.eosToken, knownEnds),
-  });
+  const bosTokenId = documentToken(parts, options.bosToken, knownBegins);
+  const eosTokenId = documentToken(parts, options.eosToken, knownEnds);
+  const named = [bosTokenId, eosTokenId].filter((id) => id !== undefined);
+  return makeTokenizer(parts, { bosTokenId, eosTokenId, named });
 }

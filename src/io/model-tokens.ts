@@ -151,6 +151,7 @@ function readTokenizer(
     eosTokenId,
     stopTokenIds: model.ends,
     modelVocabSize,
+    named: [begin, end].filter((id) => typeof id === "number"),
   });
   if (tokenizer.vocabSize > modelVocabSize) {
     checker.warnings.push(

@@ -5,7 +5,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { IGNORE_INDEX, makeBatch } from "../../src/data/batch.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
-import { packDocuments } from "../../src/data/packing.ts";
+import { cutWhole, packDocuments } from "../../src/data/packing.ts";
+import { RoomIndex } from "../../src/data/roomIndex.ts";
 import { characters, sorted, targetsOf } from "./characters.ts";
 
 test("two documents share a row without seeing each other", () => {
@@ -118,6 +119,88 @@ test("packing fills rows: any two rows that both have half their places free wou
       assert.ok(filled.filter((length) => length <= 8).length <= 1);
     }),
   );
+});
+
+// Best fit decreasing as it reads: each segment into the fullest row that has room, of equals the one filled last.
+function slowRows(lengths: readonly number[], blockSize: number): number[][] {
+  const segments = lengths.flatMap((length) =>
+    Array.from({ length: Math.ceil((length - 1) / blockSize) }, (_, i) =>
+      Math.min(blockSize, length - 1 - i * blockSize),
+    ),
+  );
+  segments.sort((a, b) => b - a);
+  const rows: { room: number; touched: number; segments: number[] }[] = [];
+  for (const [time, segment] of segments.entries()) {
+    const fitting = rows.filter(({ room }) => room >= segment);
+    fitting.sort((a, b) => a.room - b.room || b.touched - a.touched);
+    let [row] = fitting;
+    if (row === undefined) {
+      row = { room: blockSize, touched: 0, segments: [] };
+      rows.push(row);
+    }
+    row.room -= segment;
+    row.touched = time;
+    row.segments.push(segment);
+  }
+  return rows.map(({ segments: own }) => own);
+}
+
+test("rows are those of best fit decreasing, also of long rows", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 1, max: 90 }), { maxLength: 60 }),
+      fc.constantFrom(1, 7, 31, 32, 33, 64, 1100),
+      (lengths, blockSize) => {
+        const inputs = lengths.map((length) => ({
+          tokens: new Int32Array(length),
+          trainedFrom: 0,
+        }));
+        const rows = packDocuments(inputs, blockSize);
+        assert.equal(
+          rows.map((row) => row.map(({ length }) => length)),
+          slowRows(lengths, blockSize),
+        );
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("the next number of a set is found whatever lies between", () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(40_000)), fc.array(fc.nat(40_000)), (added, removed) => {
+      const index = new RoomIndex(40_000);
+      for (const value of added) index.add(value);
+      for (const value of removed) index.remove(value);
+      const left = sorted(added.filter((value) => !removed.includes(value)));
+      for (const value of [0, ...added, ...removed, 40_000]) {
+        assert.is(index.next(value), left.find((one) => one >= value) ?? -1);
+      }
+    }),
+  );
+});
+
+test("a whole text is cut from its beginning on, with or without a token before it", () => {
+  const tokens = Int32Array.from({ length: 23 }, (_, i) => i + 1);
+  for (const [before, first] of [
+    [undefined, 1],
+    [0, 0],
+  ] as const) {
+    const { count, row } = cutWhole(tokens, 5, before);
+    const rows = Array.from({ length: count }, (_, i) => row(i, 0));
+    const batch = makeBatch(rows, 5);
+    const wanted = Array.from({ length: 23 - first }, (_, i) => first + i);
+    const trained = [...batch.targets.keys()].filter((at) => batch.targets[at] !== IGNORE_INDEX);
+    assert.equal(
+      trained.map((at) => batch.inputs[at]),
+      wanted,
+    );
+    assert.equal(
+      trained.map((at) => batch.targets[at]),
+      wanted.map((id) => id + 1),
+    );
+  }
+  assert.is(cutWhole(tokens.subarray(0, 1), 5).count, 0);
 });
 
 test("a stretch of prompt without any trained target takes no row", () => {

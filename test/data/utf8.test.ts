@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { decodeUtf8, invalidUtf8Offset } from "../../src/data/utf8.ts";
+import { byteLength, decodeUtf8, invalidUtf8Offset, utf8Source } from "../../src/data/utf8.ts";
 
 // The decoder of the host says whether bytes are valid, but not where they stop being so.
 function isValid(bytes: Uint8Array): boolean {
@@ -28,6 +28,31 @@ test("bytes are found invalid exactly when the host's decoder refuses them", () 
   fc.assert(
     fc.property(bytesNearUtf8, (bytes) => {
       assert.is(invalidUtf8Offset(bytes) === -1, isValid(bytes));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("the bytes of a text are counted and given as the host's encoder does, in stretches of any length", () => {
+  const halves = fc.array(fc.constantFrom("a", "é", "語", "😀", "\ud800", "\udc00"));
+  const text = fc.oneof(
+    fc.string({ unit: "binary" }),
+    halves.map((units) => units.join("")),
+  );
+  fc.assert(
+    fc.property(text, fc.integer({ min: 1, max: 9 }), (whole, stretch) => {
+      const bytes = [...new TextEncoder().encode(whole)];
+      assert.is(byteLength(whole), bytes.length);
+      const source = utf8Source(whole);
+      const list = new Int32Array(stretch + 5);
+      const given: number[] = [];
+      let end: number;
+      do {
+        list[0] = -1;
+        end = source(list, 1, 1 + stretch);
+        given.push(...list.subarray(1, end));
+      } while (end > stretch);
+      assert.equal(given, bytes);
     }),
     { numRuns: 2000 },
   );
