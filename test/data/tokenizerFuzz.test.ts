@@ -57,6 +57,8 @@ function places(value: Json, path: readonly (string | number)[] = []): (string |
 function changed(value: Json, path: readonly (string | number)[], by: Json | undefined): Json {
   const [key, ...rest] = path;
   if (key === undefined) return by ?? null;
+  // An earlier change has put something else here.
+  if (typeof value !== "object" || value === null) return value;
   const copy = structuredClone(value) as { [key: string]: Json };
   if (rest.length === 0 && by === undefined) delete copy[key];
   else copy[key] = changed(copy[key] ?? null, rest, by);
