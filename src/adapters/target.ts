@@ -27,13 +27,17 @@ export interface Targets {
   readonly warnings: string[];
 }
 
+const defaultTargets: ReadonlyMap<string, readonly string[]> = new Map([
+  ["gpt2", ["c_attn"]],
+  ["llama", ["q_proj", "v_proj"]],
+  ["mistral", ["q_proj", "v_proj"]],
+  ["qwen2", ["q_proj", "v_proj"]],
+]);
+
 /** What PEFT adapts in a model of this type when `targetModules` is not given. */
-export const defaultTargets: Readonly<Record<string, readonly string[]>> = {
-  gpt2: ["c_attn"],
-  llama: ["q_proj", "v_proj"],
-  mistral: ["q_proj", "v_proj"],
-  qwen2: ["q_proj", "v_proj"],
-};
+export function defaultTargetsOf(modelType: string): readonly string[] | undefined {
+  return defaultTargets.get(modelType);
+}
 
 type Test = (path: string) => boolean;
 
@@ -109,7 +113,7 @@ function capped(items: readonly string[], warnings: string[], what: string): rea
 }
 
 function defaultsFor(modelType: string): readonly string[] {
-  const names = Object.hasOwn(defaultTargets, modelType) ? defaultTargets[modelType] : undefined;
+  const names = defaultTargetsOf(modelType);
   if (names !== undefined) return names;
   throw new UsageError(
     `There are no default targetModules for a model of the type ${JSON.stringify(modelType)}; give a list of ` +

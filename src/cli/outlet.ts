@@ -61,12 +61,12 @@ export interface OutputFailure {
   readonly message: string;
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOSPC: "the disk is full",
-  EDQUOT: "the quota of the disk is used up",
-  EFBIG: "the file is too large for the file system",
-  EIO: "the device reports an error",
-};
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "the disk is full"],
+  ["EDQUOT", "the quota of the disk is used up"],
+  ["EFBIG", "the file is too large for the file system"],
+  ["EIO", "the device reports an error"],
+]);
 
 function describe(
   { code = "", message }: NodeJS.ErrnoException,
@@ -77,5 +77,8 @@ function describe(
     ["EPIPE", "EOF", "ECONNRESET", "ERR_STREAM_DESTROYED"].includes(code) ||
     (isTerminal && code === "EIO");
   if (isClosed) return { isClosed, message: "Standard output was closed" };
-  return { isClosed, message: `Could not write to standard output: ${REASONS[code] ?? message}` };
+  return {
+    isClosed,
+    message: `Could not write to standard output: ${REASONS.get(code) ?? message}`,
+  };
 }

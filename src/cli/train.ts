@@ -2,9 +2,8 @@
 //   take a place → set up → [resume] → before → steps → adapter → after → merged
 
 import { constants } from "node:os";
-import { resolve } from "node:path";
 import { FormatError } from "../core/error.ts";
-import { readFile } from "../core/files.ts";
+import { absolutePath, readFile } from "../core/files.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { guardInputs } from "./inputGuard.ts";
@@ -107,7 +106,7 @@ function begin(run: Run): RunRecord {
   const before = heldOut(run);
   look(run, "before", before);
   const record: RunRecord = {
-    ...describeOptions(run.values, resolve),
+    ...describeOptions(run.values, absolutePath),
     fingerprint: run.fingerprint,
     build: run.engine.build,
     before,
@@ -144,12 +143,12 @@ function goOn(run: Run, record: RunRecord): RunRecord {
       skipped,
       lossBefore: record.before?.loss ?? null,
     });
-    const words = wordsOf(values, resolve);
+    const words = wordsOf(values, absolutePath);
     const rate = (from: readonly string[]) => from.find((word) => /^--lr=/.test(word));
     if (rate(words) !== rate(record.arguments)) {
       const message = `The run goes on with ${rate(words)}: the result is not that of one which was never stopped.`;
       show({ event: "warning", message });
-      const changed = { ...record, ...describeOptions(values, resolve) };
+      const changed = { ...record, ...describeOptions(values, absolutePath) };
       directory.writeRun(formatRecord(changed));
       return changed;
     }

@@ -4,7 +4,7 @@ import { Adapter } from "../adapters/adapter.ts";
 import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
 import { addLora } from "../adapters/inject.ts";
 import { adaptersOf } from "../adapters/set.ts";
-import { defaultTargets, matchTargets, type Targets } from "../adapters/target.ts";
+import { defaultTargetsOf, matchTargets, type Targets } from "../adapters/target.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
@@ -114,7 +114,7 @@ const isTransposed = (model: Transformer, path: string): boolean => {
 function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModules"] {
   const { targetModules } = config;
   if (targetModules === ALL_LINEAR) return [...layers.keys()];
-  return targetModules ?? defaultTargets[model.config.modelType] ?? [...layers.keys()];
+  return targetModules ?? defaultTargetsOf(model.config.modelType) ?? [...layers.keys()];
 }
 
 /**

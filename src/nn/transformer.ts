@@ -255,6 +255,16 @@ function countPositions(b: number, t: number, offset: () => number, move: boolea
   return leaf([b, t], count, { dtype: "int32" });
 }
 
+const WORDS: readonly (readonly [
+  "activation" | "norm" | "positions" | "ropeStyle",
+  readonly string[],
+])[] = [
+  ["activation", ["gelu", "geluTanh", "silu", "relu"]],
+  ["norm", ["layer", "rms"]],
+  ["positions", ["learned", "rope"]],
+  ["ropeStyle", ["half", "interleaved"]],
+];
+
 function checkConfig(config: ModelConfig): void {
   const wrong = (what: string): never => {
     throw new UsageError(`This model cannot be built: ${what}.`);
@@ -264,6 +274,10 @@ function checkConfig(config: ModelConfig): void {
     if (!Number.isInteger(config[key]) || config[key] < 1) {
       wrong(`${key} is ${config[key]}, expected a whole number of at least 1`);
     }
+  }
+  for (const [key, words] of WORDS) {
+    if (words.includes(config[key])) continue;
+    wrong(`${key} is ${JSON.stringify(config[key])}, expected one of ${words.join(", ")}`);
   }
   if (heads % kvHeads !== 0) wrong(`${heads} heads cannot share ${kvHeads} key/value heads evenly`);
   if (positions === "rope" && headDim % 2 !== 0) {
