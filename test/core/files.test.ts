@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import nodeFs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -293,97 +292,6 @@ test("without hard links a directory is written all the same", () => {
   writeDirectory(directory, old);
   writeDirectory(directory, new_, {}, failing("linkSync", 1, "EPERM"));
   assert.equal(snapshot(directory), newTexts);
-});
-
-test("a file may have the longest name that the file system takes", () => {
-  const directory = fresh();
-  const longest = `${"é".repeat(127)}e`;
-  writeFile(join(directory, longest), bytes("one"));
-  writeFile(join(directory, longest), bytes("two"));
-  assert.equal(snapshot(directory), { [longest]: "two" });
-  assert.match(
-    failure(() => writeFile(join(directory, `${longest}e`), bytes("one"))).message,
-    /the name is too long/,
-  );
-});
-
-test("a directory and the files in it may have the longest names", () => {
-  const directory = join(fresh(), "d".repeat(255));
-  const [a, b] = ["a".repeat(255), "b".repeat(237)];
-  for (const text of ["one", "two"]) {
-    writeDirectory(directory, new Map([a, b].map((name) => [name, bytes(text)])));
-    assert.equal(snapshot(directory), { [a]: text, [b]: text });
-  }
-  writeDirectory(directory, new Map([[b, bytes("three")]]), { owns: (name) => name === a });
-  assert.equal(snapshot(directory), { [b]: "three" });
-});
-
-test("names of what every object has are names like others", () => {
-  const directory = fresh();
-  const names = ["__proto__", "constructor", "hasOwnProperty", "toString"];
-  for (const text of ["one", "two"]) {
-    writeDirectory(directory, new Map(names.map((name) => [name, bytes(text)])));
-    assert.equal(list(directory), names);
-    for (const name of names) assert.equal(readFile(join(directory, name)), bytes(text));
-  }
-  assert.match(
-    failure(() => writeDirectory(directory, new_)).message,
-    /already holds something else: "__proto__", "constructor", "hasOwnProperty", "toString"/,
-  );
-  for (const code of names) {
-    const error = failure(() =>
-      writeFile(join(fresh(), "a"), bytes("x"), failing("openSync", 1, code)),
-    );
-    assert.match(error.message, `: ${code}: as node says it.`);
-  }
-});
-
-test("in a working directory that was deleted relative paths are refused at once, whole ones work", () => {
-  const gone = fresh();
-  const modules = (name: string) =>
-    JSON.stringify(new URL(`../../src/core/${name}`, import.meta.url).href);
-  const program = `
-    import { makeDirectory, writeFile, absolutePath } from ${modules("files.js")};
-    import { writeDirectory } from ${modules("directory-writer.js")};
-    import { rmdirSync } from "node:fs";
-    const files = new Map([["a", new Uint8Array(1)]]);
-    const [early] = process.argv.slice(2);
-    if (early === "known") process.cwd();
-    rmdirSync(${JSON.stringify(gone)});
-    for (const action of [
-      () => makeDirectory("x/y"),
-      () => makeDirectory("."),
-      () => absolutePath("x"),
-      () => writeDirectory("x", files),
-      () => writeFile("x/y", new Uint8Array(1)),
-    ]) {
-      try {
-        action();
-        console.log("done");
-      } catch (error) {
-        console.log(error.name, error.message);
-      }
-    }
-    makeDirectory(${JSON.stringify(join(root, "whole"))});
-  `;
-  const script = join(fresh(), "program.mjs");
-  nodeFs.writeFileSync(script, program);
-  for (const early of ["known", "unknown"]) {
-    nodeFs.mkdirSync(gone, { recursive: true });
-    const { stdout, stderr, status } = spawnSync(process.execPath, [script, early], {
-      cwd: gone,
-      encoding: "utf8",
-      timeout: 20_000,
-    });
-    assert.is(status, 0, stderr);
-    const lines = stdout.trim().split("\n");
-    assert.is(lines.length, 5);
-    for (const line of lines.slice(0, 4)) {
-      assert.match(line, /^LowrankError The working directory was deleted, .* give whole paths\.$/);
-    }
-    assert.match(lines[4]!, /^LowrankError Could not write "x\/y": there is no such file/);
-  }
-  assert.is(kindOfPath(join(root, "whole")), "directory");
 });
 
 test.run();

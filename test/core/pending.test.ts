@@ -35,6 +35,14 @@ const save = (
   fs: FileSystem = { ...fileSystem(), ...quick },
 ) => writeDirectory(directory, filesOf(texts), options, fs);
 
+/** A directory with the old files. */
+function old(): string {
+  const directory = fresh();
+  nodeFs.mkdirSync(directory, { recursive: true });
+  for (const [name, text] of Object.entries(OLD)) nodeFs.writeFileSync(join(directory, name), text);
+  return directory;
+}
+
 /** What a reader gets. */
 function read(directory: string): Record<string, string> {
   const texts = lookAt(directory).names.map((name) => {
@@ -56,8 +64,7 @@ const everything = (directory: string): string[] =>
 
 /** The directory after a save that was killed at the n-th operation; null when the save came to its end. */
 function killed(n: number, base: Partial<FileSystem> = {}): string | null {
-  const directory = fresh();
-  save(directory, OLD);
+  const directory = old();
   nodeFs.writeFileSync(join(directory, "thesis.txt"), "mine");
   const stopping = killedAt(n, base);
   try {
@@ -109,8 +116,7 @@ for (const [name, base] of [
 
   test(`where any one operation of a save fails${name}, the old files or the new ones are there`, () => {
     for (let n = 0; ; n++) {
-      const directory = fresh();
-      save(directory, OLD);
+      const directory = old();
       const stopping: Stopping = failingAt(n, base);
       let failed = false;
       try {
@@ -148,8 +154,7 @@ test("a save that was killed while it made a new directory leaves nothing, and t
 
 /** A directory whose save was killed after `moves` of its files had moved. */
 function killedAfter(moves: number): string {
-  const directory = fresh();
-  save(directory, OLD);
+  const directory = old();
   const real = fileSystem();
   let left = moves + 1;
   const stop = () => {
@@ -234,8 +239,7 @@ test("a directory that cannot be written is read through the files that wait", (
 });
 
 test("a directory of that name which no save made is somebody's own", () => {
-  const directory = fresh();
-  save(directory, OLD);
+  const directory = old();
   nodeFs.mkdirSync(join(directory, PENDING, "files"), { recursive: true });
   nodeFs.writeFileSync(join(directory, PENDING, "files", "thesis.txt"), "mine");
   nodeFs.writeFileSync(join(directory, PENDING, "files", "config"), "hostile");
@@ -251,8 +255,7 @@ test("a directory of that name which no save made is somebody's own", () => {
 
 test("what a stranger's directory claims to wait never replaces another file", () => {
   for (const moved of [[], ["weights"]]) {
-    const directory = fresh();
-    save(directory, OLD);
+    const directory = old();
     const pending = join(directory, PENDING);
     nodeFs.mkdirSync(join(pending, "files", "gone.txt"), { recursive: true });
     nodeFs.writeFileSync(join(pending, "files", "thesis.txt"), "hostile");
