@@ -18,6 +18,8 @@ export interface Recording {
   input(data: Float32Array | Int32Array, address: number): void;
   /** The step went this way because of what `probe` gives: replays ask it again, and another answer ends them. */
   depends(probe: () => unknown): void;
+  /** Replays ask this once their inputs are written, before anything is computed; false records the step anew. */
+  holds(condition: () => boolean): void;
   /** Throws when indices are wrong; called when a replay has stopped at one. */
   check(check: () => void): void;
   /** Brackets replays with `around`; `owner` may do so once a step. */

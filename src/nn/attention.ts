@@ -24,7 +24,7 @@ export interface Context {
   readonly starts?: Tensor;
   /** How many tokens are in the cache before these. */
   readonly offset: () => number;
-  /** cos and sin of the rotary angles, [maxPositions, d/2, 2]. */
+  /** cos and sin of the rotary angles, [positions, d/2, 2]. */
   readonly rotary: Tensor | null;
 }
 

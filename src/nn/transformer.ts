@@ -9,7 +9,6 @@ import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { recompute } from "../tensor/recompute.ts";
-import { expectPositions, ropeTable } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
@@ -23,6 +22,7 @@ import { Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
 import { familyNames } from "./names.ts";
 import type { Norm } from "./norm.ts";
+import { RotaryTables } from "./rotary.ts";
 
 /**
  * Above this many bytes of logits, head and loss are one op that makes them in chunks: the loss has the same bits. A head
@@ -88,14 +88,15 @@ export class Transformer extends Module {
   readonly config: ModelConfig;
   #gradientCheckpointing = false;
   readonly #body: Body;
-  // Made when first used, so that checking a checkpoint's names costs no memory.
-  #rotary: Tensor | null = null;
+  // Tables are made when first used, so that checking a checkpoint's names costs no memory.
+  readonly #rotary: RotaryTables | null;
 
   /** @param init where parameters come from; by default normal values of std 0.02 with seed 0 */
   constructor(config: ModelConfig, init: Initializer = normalInitializer(0)) {
     super();
     checkConfig(config);
     this.config = config;
+    this.#rotary = config.positions === "rope" ? new RotaryTables(config) : null;
     const { hiddenSize, vocabSize } = config;
     this.#body = allOrNothing(() => {
       const body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
@@ -141,15 +142,12 @@ export class Transformer extends Module {
   override dispose(): void {
     super.dispose();
     this.#rotary?.dispose();
-    this.#rotary = null;
   }
 
-  /** cos and sin of the rotary angles, [maxPositions, d/2, 2]; null with learned positions. */
-  #rotaryTable(): Tensor | null {
-    const { positions, maxPositions, headDim, ropeTheta } = this.config;
-    if (positions !== "rope") return null;
-    this.#rotary ??= ropeTable(maxPositions, headDim, ropeTheta);
-    return this.#rotary;
+  /** cos and sin of the rotary angles for these tokens and those that replays bring; null with learned positions. */
+  #rotaryTable({ positions, cache }: ForwardOptions, t: number): Tensor | null {
+    if (positions !== undefined) return this.#rotary?.having(positions) ?? null;
+    return this.#rotary?.reaching(cache?.capacity ?? t) ?? null;
   }
 
   /** Hidden states after the last norm, [B, T, D]. */
@@ -162,8 +160,7 @@ export class Transformer extends Module {
     const { cache } = options;
     const offset = (): number => cache?.length ?? 0;
     const positions = options.positions ?? countPositions(b, t, offset, cache !== undefined);
-    const rotary = this.#rotaryTable();
-    if (rotary !== null) expectPositions(positions, rotary);
+    const rotary = this.#rotaryTable(options, t);
     const context: Context = {
       batchSize: b,
       blockSize: t,

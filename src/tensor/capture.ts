@@ -85,6 +85,7 @@ class Program<R> implements Recording {
   readonly #raw = new Map<unknown, unknown>();
   readonly #inputs: { readonly path: Path; readonly address: number }[] = [];
   readonly #probes: { readonly probe: () => unknown; readonly answer: unknown }[] = [];
+  readonly #conditions: (() => boolean)[] = [];
   readonly #checks: (() => void)[] = [];
   readonly #around = new Map<object, Around>();
   readonly #moving: { readonly address: number; readonly value: () => number }[] = [];
@@ -179,6 +180,10 @@ class Program<R> implements Recording {
     this.#probes.push({ probe, answer: probe() });
   }
 
+  holds(condition: () => boolean): void {
+    this.#conditions.push(condition);
+  }
+
   check(check: () => void): void {
     this.#checks.push(check);
   }
@@ -200,8 +205,18 @@ class Program<R> implements Recording {
     this.#owned.push(resource);
   }
 
-  /** Would the function, called with these arguments, do what it did when it was recorded? */
-  fits(engine: Engine, args: readonly unknown[]): boolean {
+  /** Takes the arguments in, if the function, called with them, would do what it did when it was recorded. */
+  takes(engine: Engine, args: readonly unknown[]): boolean {
+    if (!this.#fits(engine, args)) return false;
+    for (const { path, address } of this.#inputs) {
+      const { f32, i32 } = engine;
+      const memory = i32[(address + Field.dtype) >>> 2] === 1 ? i32 : f32;
+      memory.set(at(args, path) as Values, (i32[(address + Field.data) >>> 2] ?? 0) >>> 2);
+    }
+    return this.#conditions.every((condition) => condition());
+  }
+
+  #fits(engine: Engine, args: readonly unknown[]): boolean {
     return (
       engine === this.engine &&
       this.#probes.every(({ probe, answer }) => Object.is(probe(), answer)) &&
@@ -214,13 +229,9 @@ class Program<R> implements Recording {
     );
   }
 
-  run(args: readonly unknown[]): R {
+  /** Runs on the arguments that were taken in. */
+  run(): R {
     const { engine } = this;
-    for (const { path, address } of this.#inputs) {
-      const { f32, i32 } = engine;
-      const memory = i32[(address + Field.dtype) >>> 2] === 1 ? i32 : f32;
-      memory.set(at(args, path) as Values, (i32[(address + Field.data) >>> 2] ?? 0) >>> 2);
-    }
     for (const { before } of this.#around.values()) before();
     for (const { address, value } of this.#moving) engine.i32[address >>> 2] = value();
     const end = engine.wasm.runProgram(this.#address);
@@ -261,7 +272,7 @@ export function capture<A extends readonly unknown[], R>(fn: (...args: A) => R):
         "A captured step was called inside a scope or another step. It brings its own scope: call it outside.",
       );
     }
-    if (program?.fits(engine, args)) return program.run(args);
+    if (program?.takes(engine, args)) return program.run();
     dispose();
     program = new Program(engine, fn as (...args: readonly unknown[]) => R, args);
     recordings += 1;
