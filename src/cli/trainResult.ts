@@ -34,8 +34,11 @@ export function look(
   const { tokenizer } = model;
   const fallback = values.data === undefined ? SAMPLE.prompt : beginning(model, data);
   const prompt = values.samplePrompt ?? fallback;
-  const ids = generate(model, promptTokens(model, prompt), {
-    maxNewTokens: values.maxNewTokens,
+  const begin = promptTokens(model, prompt);
+  // A sample ends at the window over which attention slides, past which it would be refused.
+  const { window = Number.POSITIVE_INFINITY } = model.config;
+  const ids = generate(model, begin, {
+    maxNewTokens: Math.min(values.maxNewTokens, Math.max(1, window + 1 - begin.length)),
     temperature: SAMPLE.temperature,
     seed: values.seed,
   });

@@ -94,7 +94,7 @@ export function readLlama(fields: Fields, modelType: LlamaType, warnings: string
       ...SIZE,
       fallback: family.intermediateSize,
     }),
-    maxPositions: readPositions(fields, family, modelType, warnings),
+    ...readPositions(fields, family, modelType, warnings),
     norm: "rms",
     normEps: fields.number("rms_norm_eps", { min: 0, max: 1, fallback: 1e-6 }),
     activation: readActivation(fields, "hidden_act", "silu"),
@@ -129,18 +129,18 @@ function readPositions(
   family: Family,
   modelType: string,
   warnings: string[],
-): number {
+): Pick<ModelConfig, "maxPositions" | "window"> {
   const fallback = family.maxPositions;
   const positions = fields.integer("max_position_embeddings", { ...SIZE, fallback });
-  if (modelType !== "mistral") return positions;
+  if (modelType !== "mistral") return { maxPositions: positions };
   const missing = fields.object.has("sliding_window") ? null : family.window;
   const window = fields.integer("sliding_window", { ...SIZE, fallback: missing });
-  if (window === null || window >= positions) return positions;
+  if (window === null || window >= positions) return { maxPositions: positions };
   warnings.push(
     `${fields.file}: attention slides over a window of ${window} tokens, which is not supported; the model ` +
       `takes at most ${window} positions instead of ${positions}.`,
   );
-  return window;
+  return { maxPositions: window, window };
 }
 
 /** rope_theta, from `rope_parameters` of newer files or the top level of older ones; scaling is refused. */
@@ -192,7 +192,7 @@ export function describeLlama(config: ModelConfig): Map<string, JsonValue | numb
     ["rope_theta", config.ropeTheta],
   ]);
   if (modelType === "llama") values.set("attention_bias", bias).set("mlp_bias", mlpBias);
-  if (modelType === "mistral") values.set("sliding_window", null);
+  if (modelType === "mistral") values.set("sliding_window", config.window ?? null);
   if (modelType === "qwen2") values.set("use_sliding_window", false);
   return values;
 }

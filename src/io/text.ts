@@ -23,7 +23,7 @@ export interface LoadTextOptions extends DatasetOptions {
 /** What is needed of a model to make its data. */
 export interface TextModel {
   readonly tokenizer: Tokenizer;
-  readonly config: { readonly maxPositions: number };
+  readonly config: { readonly maxPositions: number; readonly window?: number };
 }
 
 /**
@@ -40,11 +40,13 @@ export async function loadText(
   if (path !== undefined && text !== undefined) {
     throw new UsageError("Both path and text are given; expected one of them.");
   }
-  const { maxPositions } = model.config;
+  const { maxPositions, window } = model.config;
   if (options.blockSize > maxPositions) {
-    throw new UsageError(
-      `blockSize is ${options.blockSize}, but the model has ${maxPositions} positions. Use a smaller blockSize.`,
-    );
+    const limit =
+      window === undefined
+        ? `but the model has ${maxPositions} positions`
+        : `past the window of ${window} tokens, which is as far as this model is supported`;
+    throw new UsageError(`blockSize is ${options.blockSize}, ${limit}. Use a smaller blockSize.`);
   }
   if (text !== undefined) return textDataset(model.tokenizer, text, options);
   if (path === undefined) {

@@ -1,6 +1,7 @@
 // The key/value cache of decoding: what attention has seen so far, so that a new token costs one row.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { allOrNothing } from "../tensor/apply.ts";
 import { zeros } from "../tensor/create.ts";
@@ -22,6 +23,7 @@ export class KvCache {
   length = 0;
 
   constructor(config: ModelConfig, batchSize: number, capacity: number) {
+    if (config.window !== undefined) expectInWindow(capacity, config.window);
     if (capacity > config.maxPositions) {
       throw new UsageError(
         `A cache of ${capacity} positions was asked for, but the model has ${config.maxPositions}.`,
@@ -38,12 +40,47 @@ export class KvCache {
     );
   }
 
+  /** A cache with more room that holds the same; this one stays, and is to be disposed of. */
+  grown(config: ModelConfig, capacity: number): KvCache {
+    const cache = new KvCache(config, this.batchSize, capacity);
+    const row = config.kvHeads * config.headDim;
+    cache.layers.forEach((layer, i) => {
+      for (const name of ["keys", "values"] as const) {
+        const [from, to] = [startOf(this.layers[i]![name]), startOf(layer[name])];
+        for (let b = 0; b < this.batchSize; b++) {
+          const begin = from + b * this.capacity * row;
+          layer[name].engine.f32.copyWithin(
+            to + b * capacity * row,
+            begin,
+            begin + this.length * row,
+          );
+        }
+      }
+    });
+    cache.length = this.length;
+    return cache;
+  }
+
   dispose(): void {
     for (const { keys, values } of this.layers) {
       keys.dispose();
       values.dispose();
     }
   }
+}
+
+/** Where a tensor's float32 numbers begin. */
+function startOf({ engine, address }: Tensor): number {
+  return ((engine.i32[(address + Field.data) >>> 2] ?? 0) >>> 0) / 4;
+}
+
+/** Throws unless so many tokens lie in the window over which a model's attention slides. */
+export function expectInWindow(tokens: number, window: number): void {
+  if (tokens <= window) return;
+  throw new ShapeError(
+    `${tokens} tokens go past the window of ${window} tokens over which this model's attention slides. Past it attention ` +
+      `is not supported: give at most ${window} tokens, those that are to be generated among them.`,
+  );
 }
 
 /** Throws unless t tokens fit behind `before` others into `room` positions. */

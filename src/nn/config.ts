@@ -26,6 +26,11 @@ export interface ModelConfig {
   readonly intermediateSize: number;
   /** T: the longest sequence the model can see. */
   readonly maxPositions: number;
+  /**
+   * Set where attention slides over a window of so many tokens, which is not built: `maxPositions` is the window then,
+   * within which it is plain attention.
+   */
+  readonly window?: number;
   /** Layer norm (with weight and bias) or RMS norm (weight only). */
   readonly norm: "layer" | "rms";
   /** Added under the square root of the norm. */

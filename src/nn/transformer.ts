@@ -14,7 +14,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
 import type { TokenBatch } from "./batch.ts";
 import { Block, makeNorm } from "./block.ts";
-import { expectRoom, type KvCache, lengthen } from "./cache.ts";
+import { expectInWindow, expectRoom, type KvCache, lengthen } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
 import { Embedding } from "./embedding.ts";
 import { type Initializer, normalInitializer } from "./init.ts";
@@ -230,6 +230,8 @@ export class Transformer extends Module {
       );
     }
     const { cache } = options;
+    const { window } = this.config;
+    if (window !== undefined) expectInWindow((cache?.length ?? 0) + t, window);
     expectRoom(t, cache?.length ?? 0, cache?.capacity ?? this.config.maxPositions);
     if (cache !== undefined && cache.batchSize !== b) {
       throw new ShapeError(

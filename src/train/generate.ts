@@ -5,7 +5,7 @@ import { UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { Generator } from "../core/random.ts";
 import { recording } from "../core/recording.ts";
-import { KvCache } from "../nn/cache.ts";
+import { expectInWindow, KvCache } from "../nn/cache.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
@@ -23,6 +23,9 @@ export interface GenerateOptions extends SampleOptions {
   /** Ids that end the text; they are not part of the result. Default: the model's end tokens. */
   readonly stopTokens?: readonly number[];
 }
+
+/** Positions that a cache has at first, if so many are asked for. */
+const FIRST_ROOM = 2048;
 
 /** Logits [B, 1, V] after the last of `ids` [B, T], which follow what the cache holds. */
 function lastLogits(model: Transformer, ids: Int32Array, cache: KvCache): Tensor {
@@ -110,7 +113,9 @@ function* decode(
     throw new UsageError("The prompt is empty; generation needs at least one token to start from.");
   }
   for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
-  const capacity = model.config.maxPositions;
+  const { maxPositions: capacity, window } = model.config;
+  // The last token that is made is not looked at again.
+  if (window !== undefined) expectInWindow(length + Math.max(0, maxNewTokens - 1), window);
   const half = Math.max(1, Math.floor(capacity / 2));
   const rows = prompts.map((prompt, i) => ({
     text: Array.from(prompt),
@@ -120,13 +125,21 @@ function* decode(
   const { engine, training } = model;
   // Tokens that each text has and the cache lacks.
   let pending = length > capacity ? half : length;
-  const room = Math.min(capacity, pending + maxNewTokens);
-  const cache = engine.run(() => new KvCache(model.config, rows.length, room));
-  const stepper = new Stepper(model, cache);
+  const most = Math.min(capacity, pending + maxNewTokens);
+  // Often a text ends long before its limit: the cache begins small, and doubles.
+  let room = Math.min(most, Math.max(FIRST_ROOM, 2 * pending));
+  let cache = engine.run(() => new KvCache(model.config, rows.length, room));
+  let stepper = new Stepper(model, cache);
   model.eval();
   try {
     for (let made = 0; made < maxNewTokens; made++) {
-      if (cache.length + pending > room) {
+      if (cache.length + pending > room && room < most) {
+        room = Math.min(most, 2 * room);
+        const grown = engine.run(() => cache.grown(model.config, room));
+        stepper.dispose();
+        cache = grown;
+        stepper = new Stepper(model, cache);
+      } else if (cache.length + pending > room) {
         cache.length = 0;
         pending = Math.min(half, room);
       }
@@ -156,8 +169,8 @@ function* decode(
 
 /**
  * Tokens that follow `prompt`, one by one. When the positions run out, the later half of the text so far is kept
- * as context and the rest forgotten.
- * @throws UsageError for an empty prompt, what is no token id, or options that make no sense, LowrankError when logits are NaN or infinite
+ * as context and the rest forgotten; where they end because attention slides over a window, that is refused.
+ * @throws ShapeError for more tokens than the window, UsageError for an empty prompt, what is no token id, or options that make no sense, LowrankError when logits are NaN or infinite
  */
 export function* generateTokens(
   model: Transformer,

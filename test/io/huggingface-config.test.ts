@@ -165,9 +165,10 @@ test("published configs are read: SmolLM2-135M and Qwen2-0.5B", () => {
 
 test("a Mistral is read up to its window, with a warning", () => {
   const { config, warnings } = parse({ model_type: "mistral", max_position_embeddings: 32768 });
-  assert.is(config.maxPositions, 4096);
+  assert.equal([config.maxPositions, config.window], [4096, 4096]);
   assert.match(warnings[0]!, /window of 4096 tokens/);
-  assert.is(parse({ model_type: "mistral", sliding_window: null }).config.maxPositions, 131072);
+  const whole = parse({ model_type: "mistral", sliding_window: null }).config;
+  assert.equal([whole.maxPositions, whole.window], [131072, undefined]);
 });
 
 test("code that a model brings along is reported and never run", () => {
