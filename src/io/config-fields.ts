@@ -8,6 +8,22 @@ import { JsonNumber } from "./json.ts";
 export const SIZE: { readonly min: number; readonly max: number } = { min: 1, max: 16_777_216 };
 export const LAYERS: { readonly min: number; readonly max: number } = { min: 1, max: 1024 };
 
+/**
+ * Settings with several names. The first that is there counts: in transformers the general name, an alias of GPT-2's
+ * own, is applied last. `n_ctx` is the oldest name, which newer versions do not read.
+ */
+export const HOMES: ReadonlyMap<string, readonly string[]> = new Map([
+  ["n_embd", ["hidden_size", "n_embd"]],
+  ["n_layer", ["num_hidden_layers", "n_layer"]],
+  ["n_head", ["num_attention_heads", "n_head"]],
+  ["n_positions", ["max_position_embeddings", "n_positions", "n_ctx"]],
+]);
+
+/** The name under which a setting stands in this file. */
+export function homeOf(fields: Fields, key: string): string {
+  return HOMES.get(key)?.find((name) => fields.get(name) !== null) ?? key;
+}
+
 // Later names for the same function are only read.
 const ACTIVATIONS: ReadonlyMap<string, Activation> = new Map([
   ["gelu_new", "geluTanh"],

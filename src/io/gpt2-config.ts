@@ -1,7 +1,14 @@
 // The fields of a GPT-2 config.json (transformers, `models/gpt2/configuration_gpt2.py`).
 import { FormatError } from "../core/error.ts";
 import type { ModelConfig } from "../nn/config.ts";
-import { LAYERS, nameOfActivation, readActivation, readTokens, SIZE } from "./config-fields.ts";
+import {
+  homeOf,
+  LAYERS,
+  nameOfActivation,
+  readActivation,
+  readTokens,
+  SIZE,
+} from "./config-fields.ts";
 import type { Fields } from "./fields.ts";
 import type { JsonValue } from "./json.ts";
 
@@ -21,20 +28,20 @@ export function readGpt2(fields: Fields, warnings: string[]): ModelConfig {
       `${fields.file}: "reorder_and_upcast_attn" has no effect here: everything is float32.`,
     );
   }
-  const hiddenSize = fields.integer("n_embd", { ...SIZE, fallback: 768 });
-  const heads = fields.integer("n_head", { ...SIZE, fallback: 12 });
-  if (hiddenSize % heads !== 0) fields.wrong("n_head", `a divisor of n_embd, ${hiddenSize}`);
-  const positions = fields.object.has("n_positions") ? "n_positions" : "n_ctx";
+  const [width, headCount] = [homeOf(fields, "n_embd"), homeOf(fields, "n_head")];
+  const hiddenSize = fields.integer(width, { ...SIZE, fallback: 768 });
+  const heads = fields.integer(headCount, { ...SIZE, fallback: 12 });
+  if (hiddenSize % heads !== 0) fields.wrong(headCount, `a divisor of ${width}, ${hiddenSize}`);
   return {
     modelType: "gpt2",
     vocabSize: fields.integer("vocab_size", { ...SIZE, fallback: 50257 }),
     hiddenSize,
-    layers: fields.integer("n_layer", { ...LAYERS, fallback: 12 }),
+    layers: fields.integer(homeOf(fields, "n_layer"), { ...LAYERS, fallback: 12 }),
     heads,
     kvHeads: heads,
     headDim: hiddenSize / heads,
     intermediateSize: fields.integer("n_inner", { ...SIZE, fallback: 4 * hiddenSize }),
-    maxPositions: fields.integer(positions, { ...SIZE, fallback: 1024 }),
+    maxPositions: fields.integer(homeOf(fields, "n_positions"), { ...SIZE, fallback: 1024 }),
     norm: "layer",
     normEps: fields.number("layer_norm_epsilon", { min: 0, max: 1, fallback: 1e-5 }),
     activation: readActivation(fields, "activation_function", "gelu_new"),

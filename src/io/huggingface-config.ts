@@ -3,6 +3,7 @@
 // fields are kept, and writing changes only what has changed.
 import { FormatError, UsageError } from "../core/error.ts";
 import type { ModelConfig } from "../nn/config.ts";
+import { HOMES } from "./config-fields.ts";
 import { Fields } from "./fields.ts";
 import { describeGpt2, readGpt2 } from "./gpt2-config.ts";
 import {
@@ -13,7 +14,7 @@ import {
   parseJsonObject,
   sortKeys,
 } from "./json.ts";
-import { describeLlama, isLlama, llamaTypes, readLlama } from "./llama-config.ts";
+import { describeLlama, isLlama, llamaTypes, ROPE_PLACES, readLlama } from "./llama-config.ts";
 
 /** A config as read, with the object it came from and remarks on what was ignored. */
 export interface ModelConfigFile {
@@ -43,6 +44,12 @@ function readConfig(object: JsonObject, file: string, warnings: string[]): Model
       `${file}: the model is quantized, which is not supported. Use the model it was made from.`,
     );
   }
+  if (fields.isSet("text_config")) {
+    throw new FormatError(
+      `${file}: "text_config" is set: the model has a part for text and others beside it, which is not supported. ` +
+        "Save the part for text as a model of its own.",
+    );
+  }
   if (fields.isSet("auto_map")) {
     warnings.push(`${file}: the model names code of its own in "auto_map", which is never run.`);
   }
@@ -65,19 +72,31 @@ export function formatModelConfig(
     const before = describe(readConfig(options.fields, "config.json", []));
     for (const [key, value] of wanted) {
       if (formatJson(value) === formatJson(before.get(key) ?? null)) continue;
-      object.set(key, value);
-      // The same number under its older or newer name.
-      if (key === "n_positions" && object.has("n_ctx")) object.set("n_ctx", value);
-      const rope = object.get("rope_parameters");
-      if (key === "rope_theta" && rope instanceof Map) {
-        object.set("rope_parameters", new Map([...rope, [key, value]]));
-      }
+      setEverywhere(object, key, value);
     }
   }
   if (options.dtype !== undefined) {
-    object.set(object.has("dtype") ? "dtype" : "torch_dtype", options.dtype);
+    // A file that says it under both names is read under either.
+    const names = ["dtype", "torch_dtype"].filter((name) => object.has(name));
+    for (const name of names.length === 0 ? ["torch_dtype"] : names) {
+      object.set(name, options.dtype);
+    }
   }
   return `${formatJson(options.fields === undefined ? sortKeys(object) : object)}\n`;
+}
+
+/** Sets a field, and the same setting under every other name and in every other place where the file has it. */
+function setEverywhere(object: JsonObject, key: string, value: JsonValue): void {
+  object.set(key, value);
+  for (const name of HOMES.get(key) ?? []) if (object.has(name)) object.set(name, value);
+  if (key !== "rope_theta") return;
+  for (const place of ROPE_PLACES) {
+    const rope = object.get(place);
+    if (!(rope instanceof Map)) continue;
+    if (place === "rope_parameters" || rope.has(key)) {
+      object.set(place, new Map([...rope, [key, value]]));
+    }
+  }
 }
 
 function describe(config: ModelConfig): JsonObject {

@@ -63,13 +63,14 @@ export function isLlama(modelType: string): modelType is LlamaType {
 }
 
 export function readLlama(fields: Fields, modelType: LlamaType, warnings: string[]): ModelConfig {
-  refuse(fields);
+  refuse(fields, modelType);
   const family = FAMILIES[modelType];
   const hiddenSize = fields.integer("hidden_size", { ...SIZE, fallback: 4096 });
   const heads = fields.integer("num_attention_heads", { ...SIZE, fallback: 32 });
   const kvHeads = fields.integer("num_key_value_heads", {
     ...SIZE,
-    fallback: family.kvHeads ?? heads,
+    // null says as many as query heads; where nothing is said, the family has a number of its own.
+    fallback: fields.object.has("num_key_value_heads") ? heads : (family.kvHeads ?? heads),
   });
   if (heads % kvHeads !== 0) fields.wrong("num_key_value_heads", `a divisor of the ${heads} heads`);
   if (!fields.isSet("head_dim") && hiddenSize % heads !== 0) {
@@ -100,7 +101,7 @@ export function readLlama(fields: Fields, modelType: LlamaType, warnings: string
     activation: readActivation(fields, "hidden_act", "silu"),
     gated: true,
     positions: "rope",
-    ropeTheta: readTheta(fields),
+    ropeTheta: readTheta(fields, warnings),
     ropeStyle: "half",
     attentionBias: { qkv: outBias || modelType === "qwen2", out: outBias },
     mlpBias: modelType === "llama" && fields.boolean("mlp_bias", false),
@@ -109,11 +110,11 @@ export function readLlama(fields: Fields, modelType: LlamaType, warnings: string
   };
 }
 
-function refuse(fields: Fields): void {
+function refuse(fields: Fields, modelType: LlamaType): void {
   const unsupported = (what: string): never => {
     throw new FormatError(`${fields.file}: ${what}, which is not supported.`);
   };
-  if (fields.boolean("use_sliding_window", false)) unsupported("attention slides over a window");
+  if (slides(fields, modelType)) unsupported("attention slides over a window");
   if (fields.integer("pretraining_tp", { min: 1, fallback: 1 }) > 1) {
     unsupported("pretraining_tp above 1 splits the sums");
   }
@@ -121,6 +122,17 @@ function refuse(fields: Fields): void {
   if (Array.isArray(types) && types.some((type) => type !== "full_attention")) {
     unsupported("layer_types holds attention other than full_attention");
   }
+}
+
+/** In a Qwen2 the layers from max_window_layers on slide, if there are such layers and a window. */
+function slides(fields: Fields, modelType: LlamaType): boolean {
+  if (!fields.boolean("use_sliding_window", false)) return false;
+  if (modelType !== "qwen2") return true;
+  // Where the layers are listed, the list counts.
+  if (Array.isArray(fields.get("layer_types"))) return false;
+  const hasWindow = !fields.object.has("sliding_window") || fields.get("sliding_window") !== null;
+  const first = fields.integer("max_window_layers", { min: 0, fallback: 28 });
+  return hasWindow && first < fields.integer("num_hidden_layers", { ...LAYERS, fallback: 32 });
 }
 
 /** Attention over a window of w tokens is plain attention for the first w positions. */
@@ -143,10 +155,20 @@ function readPositions(
   return { maxPositions: window, window };
 }
 
-/** rope_theta, from `rope_parameters` of newer files or the top level of older ones; scaling is refused. */
-function readTheta(fields: Fields): number {
-  for (const key of ["rope_scaling", "rope_parameters"]) {
+/** Where settings of rotary positions may stand together; the first that holds anything counts, as in transformers. */
+export const ROPE_PLACES: readonly string[] = ["rope_scaling", "rope_parameters"];
+
+/** rope_theta, from the place of its kind that counts, else from the top level; what is not built is refused. */
+function readTheta(fields: Fields, warnings: string[]): number {
+  for (const key of ROPE_PLACES) {
     const rope = fields.nested(key);
+    for (const [name, value] of rope.object) {
+      if (!(value instanceof Map)) continue;
+      throw new FormatError(
+        `${fields.file}: ${JSON.stringify(key)} has settings for layers of the kind ${JSON.stringify(name.slice(0, 80))} ` +
+          "alone, which is not supported; only settings for all layers are.",
+      );
+    }
     const older = rope.string("type", { fallback: "default" });
     const type = rope.string("rope_type", { fallback: older });
     const part = rope.number("partial_rotary_factor", { fallback: 1 });
@@ -161,7 +183,20 @@ function readTheta(fields: Fields): number {
   }
   const rule = { min: 1, max: 1e12 };
   const top = fields.number("rope_theta", { ...rule, fallback: 10000 });
-  return fields.nested("rope_parameters").number("rope_theta", { ...rule, fallback: top });
+  const [counts, ...others] = ROPE_PLACES.filter((key) => fields.isSet(key));
+  const theta =
+    counts === undefined
+      ? top
+      : fields.nested(counts).number("rope_theta", { ...rule, fallback: top });
+  for (const key of others) {
+    const other = fields.nested(key).number("rope_theta", { ...rule, fallback: theta });
+    if (other === theta) continue;
+    warnings.push(
+      `${fields.file}: ${JSON.stringify(key)} has the rope_theta ${other}, but ${JSON.stringify(counts)} comes before ` +
+        `it: ${theta} is used.`,
+    );
+  }
+  return theta;
 }
 
 /** The fields that describe `config`; null for a model outside the family. */
