@@ -23,13 +23,21 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const workspace = mkdtempSync(join(tmpdir(), "lowrank-package-"));
 
 function command(binary, args = [], options = {}) {
-  return async () => {
-    const limits = { cwd: workspace, seconds: 300 };
-    const ended = await runToEnd(binary, [...args, "main.mjs", JSON.stringify(options)], limits);
-    const line = ended.stdout.trim().split("\n").at(-1) ?? "";
-    if (ended.status === 0 && line.startsWith("{")) return JSON.parse(line);
-    return { error: `ended with ${ended.status}. ${ended.stdout}${ended.stderr}` };
-  };
+  return () => lineOf(binary, [...args, "main.mjs", JSON.stringify(options)]);
+}
+
+/** Fifty engines of 512 MB one after the other. */
+function fifty(binary, args = []) {
+  return () => lineOf(binary, [...args, "engines.mjs"]);
+}
+
+/** The object that a program prints last, or what went wrong. */
+async function lineOf(binary, args) {
+  const limits = { cwd: workspace, seconds: 300 };
+  const ended = await runToEnd(binary, args, limits);
+  const line = ended.stdout.trim().split("\n").at(-1) ?? "";
+  if (ended.status === 0 && line.startsWith("{")) return JSON.parse(line);
+  return { error: `ended with ${ended.status}. ${ended.stdout}${ended.stderr}` };
 }
 
 const fromNpm = (name, binary, run) => async () => {
@@ -45,8 +53,8 @@ const chromium = (headers) => async () => {
 
 const node24 = (options) => fromNpm("node@24", "node", (path) => command(path, [], options));
 
-// threads: what the case gets when it asks for two. error: part of the message that it must end with instead. The relaxed
-// build has a hash of its own, the same for all its cases.
+// threads: what the case gets when it asks for two. error: part of the message that it must end with instead. peak: the most
+// bytes of memory. The relaxed build has a hash of its own, the same for all its cases.
 const cases = [
   { name: `node ${process.versions.node}`, get: async () => command(process.execPath), threads: 2 },
   { name: "node 24", get: node24(), threads: 2 },
@@ -78,6 +86,22 @@ const cases = [
     threads: 2,
   },
   { name: "bun", get: fromNpm("bun", "bun", (path) => command(path)), threads: 2 },
+  {
+    name: `node ${process.versions.node}, fifty engines`,
+    get: async () => fifty(process.execPath),
+    peak: 1.5e9,
+  },
+  {
+    name: "node 24, fifty engines",
+    get: fromNpm("node@24", "node", (path) => fifty(path)),
+    peak: 1.5e9,
+  },
+  {
+    name: "deno, fifty engines",
+    get: fromNpm("deno", "deno", (path) => fifty(path, ["run", "-A"])),
+    peak: 1.5e9,
+  },
+  { name: "bun, fifty engines", get: fromNpm("bun", "bun", (path) => fifty(path)), peak: 1.5e9 },
   { name: "workerd", get: workerd({ entry: "worker.mjs", date: "2025-06-01" }), threads: 1 },
   {
     name: "workerd, in two processes",
@@ -135,7 +159,7 @@ async function prepareWorkspace() {
     throw new Error(`The tarball was not installed. ${installing.stderr}`);
   for (const name of [
     ...["main.mjs", "worker.mjs", "worker-with-module.mjs", "page.mjs"],
-    ...["report.mjs", "program.mjs"],
+    ...["report.mjs", "program.mjs", "engines.mjs"],
   ]) {
     copyFileSync(join(root, "test/runtimes", name), join(workspace, name));
   }
@@ -156,6 +180,9 @@ function complaint(wanted, result, hash) {
     return `expected an error that names ${wanted.error}, got ${JSON.stringify(result)}`;
   }
   if (result.error !== undefined) return result.stack ?? result.error;
+  if (wanted.peak !== undefined) {
+    return result.peak < wanted.peak ? null : `had ${result.peak} bytes of memory`;
+  }
   const [one, two] = result.runs;
   if (one.threads !== 1 || two.threads !== wanted.threads) {
     return `expected 1 and ${wanted.threads} threads, got ${one.threads} and ${two.threads}`;

@@ -5,20 +5,18 @@
 //   engine.f32 ...  views of the whole memory, renewed after it has grown
 //   engine.run(fn)  makes this engine the current one while fn runs
 
+import { countLeft, countTaken, makeRoom } from "./collect.ts";
 import { type ChosenModule, chooseModule } from "./compile.ts";
 import type { EngineOptions } from "./engineOptions.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { tileForm } from "./features.ts";
+import { closedError, guarded, takeAway } from "./guard.ts";
 import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
+import { expectSynchronous } from "./synchronous.ts";
 import { checkThreads, makePool, type ThreadPool, WORTH_WORKERS } from "./threads.ts";
 import { widenVectors } from "./wideVectors.ts";
-
-type Run = (at: number, more: number) => number;
-
-/** What may run on several threads; a trap in it breaks the engine. */
-const JOBS = "commit backward replay rerun runProgram adamw sgd clipGradients".split(" ");
 
 const UNSHARED = STATE / 8 + Counter.unsharedNanoseconds;
 const PAGE = 65536;
@@ -44,17 +42,19 @@ export class Engine {
   inSegment = false;
   /** Records of persistent tensors disposed of while a scope is open: the tape may still read them. */
   readonly #disposed: number[] = [];
-  readonly #memory: WebAssembly.Memory;
   readonly #maximum: number;
-  readonly #pool: ThreadPool | null;
+  /** Null once the engine is closed. */
+  #memory: WebAssembly.Memory | null;
+  #pool: ThreadPool | null;
   /** Starts the workers, if that is yet to be done. */
   #start: (() => void) | null;
   /** Bytes that the views show. */
-  #bytes: number;
-  #f32: Float32Array;
-  #i32: Int32Array;
-  #f64: Float64Array;
-  #broken: LowrankError | null = null;
+  #bytes = 0;
+  #f32: Float32Array = new Float32Array();
+  #i32: Int32Array = new Int32Array();
+  #f64: Float64Array = new Float64Array();
+  /** Makes the error that says why the engine cannot be used any more. */
+  #over: (() => LowrankError) | null = null;
 
   private constructor(
     chosen: ChosenModule,
@@ -64,32 +64,20 @@ export class Engine {
     maximum: number,
   ) {
     this.build = chosen.build;
-    const functions = { ...wasm } as unknown as Record<string, Run>;
-    this.wasm = functions as unknown as Exports;
-    for (const name of JOBS) {
-      const run = functions[name]!;
-      functions[name] = (at, more) => {
-        try {
-          const result = run(at, more);
-          // The counters lie where even an old view shows them.
-          if (this.#start !== null && (this.#f64[UNSHARED] ?? 0) >= WORTH_WORKERS) {
-            this.#start();
-            this.#start = null;
-          }
-          return result;
-        } catch (error) {
-          throw this.#break(functions, name, at, error);
-        }
-      };
-    }
+    this.wasm = guarded(wasm, {
+      after: () => {
+        // The counters lie where even an old view shows them.
+        if (this.#start === null || (this.#f64[UNSHARED] ?? 0) < WORTH_WORKERS) return;
+        this.#start();
+        this.#start = null;
+      },
+      broke: (name, at, cause) => this.#break(name, at, cause),
+    });
     this.#memory = memory;
     this.#maximum = maximum;
     this.#pool = pool;
     this.#start = pool?.start ?? null;
-    this.#bytes = memory.buffer.byteLength;
-    this.#f32 = new Float32Array(memory.buffer);
-    this.#i32 = new Int32Array(memory.buffer);
-    this.#f64 = new Float64Array(memory.buffer);
+    this.#view(memory.buffer);
   }
 
   static async create(options: EngineOptions = {}): Promise<Engine> {
@@ -101,6 +89,8 @@ export class Engine {
       );
     }
     checkThreads(options.threads);
+    const room = makeRoom();
+    if (room !== null) await room;
     const chosen = chooseModule({
       deterministic: options.deterministic ?? false,
       ...(options.module === undefined ? {} : { module: options.module }),
@@ -128,14 +118,36 @@ export class Engine {
     return this.#pool?.threads ?? 1;
   }
 
-  /** Ends the workers. The engine goes on with one thread. */
+  /** Ends the workers. The engine goes on with one thread; `close` ends it as a whole. */
   shutdown(): void {
     this.#start = null;
     this.#pool?.shutdown();
   }
 
+  /**
+   * Ends the engine: its workers, and all that lives in it. Tensors, models, optimizers and captured steps of it throw
+   * ReleasedError when they are used; their `dispose()` does nothing. Its memory goes back to the host: in Node, Deno and
+   * Bun at once where it is large, in a browser when that collects garbage.
+   * @throws UsageError inside a scope or a captured step
+   */
+  close(): void {
+    if (this.#memory === null) return;
+    if (this.#over === null && this.scopes.length > 0) {
+      throw new UsageError(
+        "close() was called inside a scope or a captured step, which the engine still runs. Call it outside.",
+      );
+    }
+    const gone = this.#pool?.shutdown();
+    const bytes = this.memoryBytes;
+    this.#end(closedError);
+    this.#memory = null;
+    this.#pool = null;
+    this.#start = null;
+    countLeft(bytes, gone);
+  }
+
   /** After a trap no number can be trusted, and workers may wait for thread 0: frees them, and lets all uses throw. */
-  #break(functions: Record<string, Run>, name: string, at: number, cause: unknown): LowrankError {
+  #break(name: string, at: number, cause: unknown): LowrankError {
     const op = Object.entries(Op).find(
       ([, code]) => name === "commit" && code === this.i32[at >>> 2],
     );
@@ -145,17 +157,20 @@ export class Engine {
     );
     this.wasm.abandon(0);
     this.shutdown();
-    for (const key of Object.keys(functions)) {
-      // There is nothing left to give back.
-      const isRelease = key.startsWith("release") || key === "dispose";
-      functions[key] = () => {
-        if (isRelease) return 0;
-        throw error;
-      };
-    }
-    this.#broken = error;
-    this.#view(new ArrayBuffer(0));
+    this.#end(() => error);
     return error;
+  }
+
+  /** Lets all uses throw from now on; what was the first to end the engine is what they name. */
+  #end(over: () => LowrankError): void {
+    this.#over ??= over;
+    takeAway(this.wasm, this.#over);
+    this.#view(new ArrayBuffer(0));
+  }
+
+  /** Throws when the engine has broken or is closed. */
+  expectOpen(): void {
+    if (this.#over !== null) throw this.#over();
   }
 
   /** Sees to it that the views cover all blocks. To ask the memory for its buffer each time would cost more than a view. */
@@ -163,11 +178,12 @@ export class Engine {
     // A view of memory that was grown still shows it, or when it cannot be shared, nothing.
     const top = this.#i32[HEAP_TOP >>> 2];
     if (top !== undefined && top >>> 0 <= this.#bytes) return;
-    if (this.#broken !== null) throw this.#broken;
-    this.#view(this.#memory.buffer);
+    this.expectOpen();
+    if (this.#memory !== null) this.#view(this.#memory.buffer);
   }
 
   #view(buffer: ArrayBufferLike): void {
+    countTaken(Math.max(0, buffer.byteLength - this.#bytes));
     this.#bytes = buffer.byteLength;
     this.#f32 = new Float32Array(buffer);
     this.#i32 = new Int32Array(buffer);
@@ -193,7 +209,7 @@ export class Engine {
   }
 
   #free(record: number): void {
-    if (this.#broken !== null) return;
+    if (this.#over !== null) return;
     this.noteChange(record);
     this.wasm.dispose(record);
   }
@@ -216,9 +232,9 @@ export class Engine {
     for (const record of this.#disposed.splice(0)) this.#free(record);
   }
 
-  /** Bytes of linear memory now. */
+  /** Bytes of linear memory now; 0 of a closed engine. */
   get memoryBytes(): number {
-    return this.#memory.buffer.byteLength;
+    return this.#memory?.buffer.byteLength ?? 0;
   }
 
   /** Throws the error for a call that ran out of memory. */
@@ -256,25 +272,19 @@ export class Engine {
   }
 }
 
-// What the function given to `name` returned; throws if that is a promise.
-export function expectSynchronous<T>(result: T, name: string): T {
-  if (typeof (result as { then?: unknown } | null | undefined)?.then !== "function") return result;
-  throw new UsageError(
-    `The function of ${name}() returned a promise. It must be synchronous: await before it or after it.`,
-  );
-}
-
 let currentEngine: Engine | null = null;
 let defaultEngine: Engine | null = null;
 
 /**
  * Makes the default engine ready: picks SIMD, relaxed SIMD and threads as the host allows. Call it once, before
- * anything else; further calls with other options make a new default engine.
+ * anything else: a further call makes a new default engine and closes the former, with all that was made in it. Engines side
+ * by side come from `Engine.create()`.
  */
 export async function init(options: EngineOptions = {}): Promise<Engine> {
   const engine = await Engine.create(options);
-  defaultEngine?.shutdown();
+  defaultEngine?.close();
   defaultEngine = engine;
+  await makeRoom();
   return engine;
 }
 

@@ -19,7 +19,7 @@ export class ShapeError extends LowrankError {
   override name = "ShapeError";
 }
 
-/** A tensor was used after its scope had closed or after `dispose()`. */
+/** A tensor was used after its scope had closed, after `dispose()`, or after its engine was closed. */
 export class ReleasedError extends LowrankError {
   override name = "ReleasedError";
 }

@@ -45,8 +45,8 @@ export interface ThreadOptions {
 export interface ThreadPool {
   /** Threads that jobs use, the main one included; 1 after `shutdown`. */
   readonly threads: number;
-  /** Lets the workers end; jobs run on the main thread from now on. */
-  shutdown(): void;
+  /** Lets the workers end; jobs run on the main thread from now on. What it gives is kept when they are gone, where the host says so. */
+  shutdown(): Promise<unknown>;
   /** Starts the workers, where that is yet to be done, and does not wait: each gets work from when it serves. */
   readonly start?: () => void;
 }
@@ -58,23 +58,30 @@ try { port = globalThis.process?.getBuiltinModule?.("node:worker_threads")?.pare
 function start({ module, memory, thread }) {
   const { serve, abandon } = new WebAssembly.Instance(module, { env: { memory } }).exports;
   try { serve(thread); } catch { abandon(thread); }
-  (port ?? self).close();
+  // In Deno it is not the port that closes.
+  (port?.close ? port : globalThis).close();
 }
 if (port) port.once("message", start);
 else self.onmessage = (event) => start(event.data);
 `;
 
-interface Spawned {
+interface HostWorker {
   postMessage(message: unknown): void;
 }
 
-interface NodeWorker extends Spawned {
-  on(event: "error", listener: () => void): void;
+interface NodeWorker extends HostWorker {
+  on(event: "error" | "exit", listener: () => void): void;
   unref(): void;
 }
 
-interface WebWorker extends Spawned {
+interface WebWorker extends HostWorker {
   onerror: ((event: { preventDefault?: () => void }) => void) | null;
+}
+
+/** A worker that was started, and when it has ended; the web says that of none. */
+interface Spawned {
+  readonly worker: HostWorker;
+  readonly gone: Promise<void>;
 }
 
 function spawn(workerUrl: string | URL | undefined, failed: () => void): Spawned {
@@ -86,7 +93,7 @@ function spawn(workerUrl: string | URL | undefined, failed: () => void): Spawned
     const worker = new Worker(new URL(url));
     worker.on("error", failed);
     worker.unref();
-    return worker;
+    return { worker, gone: new Promise((resolve) => worker.on("exit", resolve)) };
   }
   const { Worker } = globalThis as unknown as {
     Worker: new (url: string | URL, options: { type: "module" }) => WebWorker;
@@ -96,7 +103,7 @@ function spawn(workerUrl: string | URL | undefined, failed: () => void): Spawned
     event.preventDefault?.();
     failed();
   };
-  return worker;
+  return { worker, gone: Promise.resolve() };
 }
 
 /** Starts `count − 1` workers; fewer where the host refuses. `failed` is called then, also when one ends early. */
@@ -106,9 +113,9 @@ function spawnAll(options: ThreadOptions, failed: () => void): Spawned[] {
   if (count === 1 || threadKind() === "none") return workers;
   try {
     for (let thread = 1; thread < count; thread++) {
-      const worker = spawn(workerUrl, failed);
-      worker.postMessage({ module, memory, thread });
-      workers.push(worker);
+      const spawned = spawn(workerUrl, failed);
+      spawned.worker.postMessage({ module, memory, thread });
+      workers.push(spawned);
     }
   } catch {
     failed();
@@ -171,9 +178,9 @@ function poolOf(wasm: ThreadExports, workers: Spawned[]): ThreadPool {
     get threads(): number {
       return wasm.gatherThreads();
     },
-    shutdown(): void {
+    shutdown(): Promise<unknown> {
       wasm.shutdown();
-      workers.length = 0;
+      return Promise.all(workers.splice(0).map(({ gone }) => gone));
     },
   };
 }

@@ -146,7 +146,10 @@ export abstract class Optimizer {
     this.#entries.forEach((entry, slot) => {
       const from = state.parameters[slot] ?? null;
       entry.step = from?.step ?? 0;
-      if (from === null) this.#freeMoments(entry, slot);
+      if (from === null && entry.moments.length > 0) {
+        this.#freeMoments(entry);
+        this.list.setMoments(slot, 0, 0);
+      }
       const { f32 } = this.engine;
       entry.moments.forEach((at, i) => {
         f32.set(from?.moments[i] ?? [], at >>> 2);
@@ -155,6 +158,7 @@ export abstract class Optimizer {
   }
 
   #expectAlive(): void {
+    this.engine.expectOpen();
     if (!this.list.disposed) return;
     throw new ReleasedError(`This ${this.#name} was used after its dispose(). Make a new one.`);
   }
@@ -202,18 +206,15 @@ export abstract class Optimizer {
     this.list.setMoments(slot, made[0] ?? 0, made[1] ?? 0);
   }
 
-  #freeMoments(entry: Entry, slot: number): void {
+  #freeMoments(entry: Entry): void {
     for (const at of entry.moments) this.engine.wasm.releaseMoment(at, entry.size);
     entry.moments = [];
-    this.list.setMoments(slot, 0, 0);
   }
 
   /** Frees the moments; parameters and gradients stay. */
   dispose(): void {
     if (this.list.disposed) return;
-    this.#entries.forEach((entry, slot) => {
-      this.#freeMoments(entry, slot);
-    });
+    for (const entry of this.#entries) this.#freeMoments(entry);
     this.list.dispose();
   }
 }

@@ -127,6 +127,7 @@ export function apply(
   for (let i = 0; i < sources.length; i++) {
     const source = sources[i]!;
     if (source.engine !== engine) {
+      source.engine.expectOpen();
       throw new UsageError("The tensors belong to two engines; an op works within one.");
     }
     if (source.packed && engine.wasm.readsPanels(op, i) === 0) {

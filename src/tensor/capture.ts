@@ -16,7 +16,7 @@
 // left elsewhere. Arguments that are neither numbers, strings, booleans nor plain objects and arrays of such are the
 // same as long as they are the same object.
 
-import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
+import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import {
@@ -26,6 +26,7 @@ import {
   recording,
   structureChanges,
 } from "../core/recording.ts";
+import { expectSynchronous } from "../core/synchronous.ts";
 import { isNumbers } from "./create.ts";
 import { innerScope, isPlainObject, recordsGradients, replaced, tensorsIn } from "./scope.ts";
 import type { Values } from "./tensor.ts";

@@ -9,9 +9,10 @@
 // The engine keeps what `fn` recorded, but not what its ops made; backward runs the ops again (assembly/segment.ts).
 // `fn` itself is called once.
 
-import { current, expectSynchronous, type Lifetime } from "../core/engine.ts";
+import { current, type Lifetime } from "../core/engine.ts";
 import { Op } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
+import { expectSynchronous } from "../core/synchronous.ts";
 import { apply } from "./apply.ts";
 import { composed, hiding, recordsGradients, replaced, scope, tensorsIn } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";

@@ -4,8 +4,9 @@
 //                                               tensors it returns are copied out
 //   noGrad(() => { ... })                       ops inside record no gradients
 
-import { current, type Engine, expectSynchronous, type Lifetime } from "../core/engine.ts";
+import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { recording } from "../core/recording.ts";
+import { expectSynchronous } from "../core/synchronous.ts";
 import { allOrNothing, detached, leaf } from "./apply.ts";
 import { Tensor, type Values } from "./tensor.ts";
 

@@ -9,6 +9,7 @@ import { tensor, zeros } from "../../src/tensor/create.ts";
 import { crossEntropy } from "../../src/tensor/crossEntropy.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
+import { thrown } from "../support/thrown.ts";
 
 const ROWS = 64;
 const WIDTH = 1024;
@@ -17,15 +18,6 @@ const WIDTH = 1024;
 function misplace({ engine, address, size }: Tensor): void {
   engine.i32[(address + Field.data) >>> 2] = -2 * size;
 }
-
-const thrown = (act: () => unknown): Error => {
-  try {
-    act();
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("It did not throw.");
-};
 
 for (const threads of [1, 2]) {
   test(`a trap on thread 0 of ${threads} breaks the engine, and every use says so`, async () => {
