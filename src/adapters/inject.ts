@@ -48,8 +48,7 @@ function makeLayers(
 /**
  * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one,
  * beside those that are merged: its tensors train, those of others do not.
- * @throws UsageError for options that make no sense, a rank above a weight's smaller side, a name that is taken,
- *   or targets that match nothing (the message lists the names that exist); MemoryError. Nothing has changed then.
+ * @throws UsageError for options that make no sense, a name that is taken, or targets that match nothing (the message lists the names that exist); MemoryError. Nothing has changed then.
  * @example
  * const adapter = injectLora(model, { r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] });
  */
@@ -61,6 +60,17 @@ export function injectLora(
   const adapter = addLora(model, options, inject);
   adaptersOf(model).activateBesideMerged(adapter.name);
   return adapter;
+}
+
+/** A product of B [N, r] and A [r, K] has no more independent rows than the smaller of N and K. */
+function wideRemark(model: Transformer, paths: readonly string[]): string {
+  const [path = ""] = paths;
+  const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
+  const others = paths.length > 1 ? ` and ${paths.length - 1} more` : "";
+  return (
+    `The rank for ${path} [${outFeatures}, ${inFeatures}]${others} is above the smaller side of the weight: it takes ` +
+    "memory and time, and cannot express more than that side."
+  );
 }
 
 /** As `injectLora`, but the adapter takes no part yet, and others go on as they did. */
@@ -82,16 +92,13 @@ export function addLora(
     );
   }
   const { targets, warnings } = matchTargets(set.modulePaths(), config, model.config.modelType);
+  const wide: string[] = [];
   const shapes = targets.map(({ path, r, scale }): [string, LoraShape] => {
     const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
-    const most = Math.min(inFeatures, outFeatures);
-    if (r > most) {
-      throw new UsageError(
-        `r is ${r} for ${path}, whose weight is [${outFeatures}, ${inFeatures}]: the rank cannot be above ${most}.`,
-      );
-    }
+    if (r > Math.min(inFeatures, outFeatures)) wide.push(path);
     return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
   });
+  const remarks = wide.length === 0 ? warnings : [...warnings, wideRemark(model, wide)];
   const layers = allOrNothing(() => {
     const made = makeLayers(model, shapes, config, { adapterName, seed });
     if (set.adapters.size === 0) model.freeze(options);
@@ -99,7 +106,7 @@ export function addLora(
     return made;
   });
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
-  const adapter = new Adapter(adapterName, model, config, layers, warnings);
+  const adapter = new Adapter(adapterName, model, config, layers, remarks);
   set.add(adapter);
   return adapter;
 }

@@ -3,7 +3,7 @@
 import { Adapter } from "../adapters/adapter.ts";
 import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
 import { addLora } from "../adapters/inject.ts";
-import { adaptersOf } from "../adapters/set.ts";
+import { adaptersOf, baseParameters } from "../adapters/set.ts";
 import { defaultTargetsOf, matchTargets, type Targets } from "../adapters/target.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
@@ -14,9 +14,16 @@ import { revisionEntry } from "../core/revision.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import { type AdaptedModule, matchAdapterTensors, PREFIX } from "./adapter-tensors.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import {
+  type AdaptedModule,
+  type BaseTensor,
+  matchAdapterTensors,
+  PREFIX,
+} from "./adapter-tensors.ts";
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
+import { transposeMatrix } from "./model-tensors.ts";
 import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
@@ -155,8 +162,8 @@ function isAdapterFile(name: string): boolean {
  * Puts an adapter that PEFT or lowrank saved onto a model: a directory, a URL below which its files lie, or bytes
  * by file name. The model's own parameters stop training, as with `injectLora`.
  * @returns the adapter, with remarks on what was ignored in `warnings`
- * @throws FormatError that lists every tensor that does not fit, UsageError for a rank above a weight's smaller
- *   side or a name that is taken; then nothing has changed
+ * @throws FormatError that lists every tensor that does not fit, or says what changes the base and is not supported,
+ *   UsageError for a name that is taken; then nothing has changed
  */
 export async function loadAdapter(
   model: Transformer,
@@ -168,12 +175,17 @@ export async function loadAdapter(
   const file = `${source.name}/${CONFIG}`;
   const parsed = parsePeftConfig(await readRequired(source, CONFIG), file);
   const { tensors } = await readWeights(source, "adapter_model");
-  const { targets, warnings } = findTargets(model, parsed.config.lora, tensors, file);
+  const { targets } = findTargets(model, parsed.config.lora, tensors, file);
   const modules = targets.map(({ path, r }): AdaptedModule => {
     const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
     return { path, r, inFeatures, outFeatures };
   });
-  const matched = matchAdapterTensors(tensors, modules, `${source.name}/${WEIGHTS}`);
+  const matched = matchAdapterTensors(
+    tensors,
+    modules,
+    `${source.name}/${WEIGHTS}`,
+    baseTensors(model),
+  );
   const set = adaptersOf(model);
   const injected = addLora(model, parsed.config.lora, { adapterName });
   for (const [path, { a, b }] of matched.pairs) {
@@ -181,12 +193,31 @@ export async function loadAdapter(
     layer?.get("lora_A.weight")?.set(toFloat32(a));
     layer?.get("lora_B.weight")?.set(toFloat32(b));
   }
-  const remarks = [...parsed.warnings, ...warnings, ...matched.warnings];
+  // Those of the injection are about targets, too.
+  const remarks = [...parsed.warnings, ...injected.warnings, ...matched.warnings];
   const adapter = new LoadedAdapter(injected, parsed.config, remarks);
   set.add(adapter);
   if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
   if (activate) set.activateBesideMerged(adapterName);
   return adapter;
+}
+
+/** The model's own tensors as files hold them, by name. */
+function baseTensors(model: Transformer): (name: string) => BaseTensor | null {
+  let byName: ReadonlyMap<string, Tensor> | null = null;
+  return (name) => {
+    byName ??= new Map(baseParameters(model));
+    // A tied head has no weight of its own.
+    const tied = name === `${model.headPath}.weight` ? (model.head as Linear).weight : undefined;
+    const parameter = byName.get(name) ?? tied;
+    if (parameter === undefined) return null;
+    const [rows = 0, columns = 0] = parameter.shape;
+    const isTransposedHere =
+      parameter.rank === 2 && isTransposed(model, name.replace(/\.weight$/, ""));
+    const values = (): Float32Array => parameter.toArray() as Float32Array;
+    if (!isTransposedHere) return { shape: parameter.shape, values };
+    return { shape: [columns, rows], values: () => transposeMatrix(values(), rows, columns) };
+  };
 }
 
 /** The modules that the config means; when there are none, the tensors say for which model it was made. */

@@ -13,10 +13,11 @@ import { Transformer } from "../nn/transformer.ts";
 import { leaf } from "../tensor/apply.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { quote } from "./json.ts";
+import { Problems } from "./problems.ts";
 import { type StoredTensor, toFloat32 } from "./safetensors.ts";
+import { bareName, PREFIX, wrapperOf } from "./tensor-names.ts";
 
 const HEAD = "lm_head.weight";
-const LISTED = 20;
 
 /** A parameter as files hold it; the list of them has the order in which a Transformer asks for them. */
 interface Wanted {
@@ -66,15 +67,20 @@ export function matchModelTensors(
         "Use the config.json that belongs to these weights.",
     );
   }
-  const problems: string[] = [];
-  const found = underFullNames(tensors, familyNames(config.modelType).body, problems);
+  const problems = new Problems();
+  const warnings: string[] = [];
+  const remark = (text: string): void => {
+    warnings.push(`${file}: ${text}`);
+  };
+  const found = underFullNames(tensors, familyNames(config.modelType).body, problems, remark);
+  if (config.tieWordEmbeddings) findTied(found, tokensName(config), remark);
   const wanted = wantedParameters(config);
   const values: (readonly [Wanted, StoredTensor])[] = [];
   for (const parameter of wanted) {
     const stored = found.get(parameter.name);
     found.delete(parameter.name);
     if (stored === undefined) {
-      problems.push(`${parameter.name} [${parameter.shape.join(", ")}] is missing`);
+      problems.add(() => `${parameter.name} [${parameter.shape.join(", ")}] is missing`);
       continue;
     }
     checkTensor(parameter.name, stored, parameter.shape, problems);
@@ -87,10 +93,10 @@ export function matchModelTensors(
     if (tokens !== undefined) checkTied(head, tokens, problems);
   }
   for (const [name, { shape }] of found) {
-    problems.push(`${quote(name)} [${shape.join(", ")}] is no part of this model`);
+    problems.add(() => `${quote(name)} [${shape.join(", ")}] is no part of this model`);
   }
-  if (problems.length > 0) throw misfit(file, problems);
-  return { init: initializer(values), warnings: findNonFinite(values, file) };
+  if (problems.any) throw misfit(file, problems);
+  return { init: initializer(values), warnings: [...warnings, ...findNonFinite(values, file)] };
 }
 
 const tokensName = ({ modelType }: ModelConfig): string => {
@@ -98,13 +104,24 @@ const tokensName = ({ modelType }: ModelConfig): string => {
   return `${body}.${tokens}.weight`;
 };
 
-function misfit(file: string, problems: readonly string[]): FormatError {
-  const shown = problems.slice(0, LISTED);
-  if (problems.length > LISTED) shown.push(`and ${problems.length - LISTED} more`);
+function misfit(file: string, problems: Problems): FormatError {
   return new FormatError(
-    `${file}: the tensors are not those of the config:\n  ${shown.join("\n  ")}\n` +
+    `${file}: the tensors are not those of the config:\n${problems.lines()}\n` +
       "Use the weights and the config.json of one and the same model.",
   );
+}
+
+/** Of a tied pair, files may hold the head alone. */
+function findTied(
+  found: Map<string, StoredTensor>,
+  tokens: string,
+  remark: (text: string) => void,
+): void {
+  const head = found.get(HEAD);
+  if (head === undefined || found.has(tokens)) return;
+  found.set(tokens, head);
+  found.delete(HEAD);
+  remark(`${tokens} is missing; ${HEAD}, to which the config ties it, was taken for both.`);
 }
 
 /** The parameters that a Transformer of this config asks for, from a model of placeholders. */
@@ -129,18 +146,32 @@ function wantedParameters(config: ModelConfig): Wanted[] {
   }
 }
 
-/** Files of the body alone leave out its prefix; buffers of older files are no parameters. */
+/**
+ * Files of the body alone leave out its prefix, and wrappers of the model put theirs into names; buffers of older files
+ * are no parameters.
+ */
 function underFullNames(
   tensors: ReadonlyMap<string, StoredTensor>,
   body: string,
-  problems: string[],
+  problems: Problems,
+  remark: (text: string) => void,
 ): Map<string, StoredTensor> {
   const found = new Map<string, StoredTensor>();
+  const wrappers = new Set<string>();
   for (const [name, stored] of tensors) {
-    if (isBuffer(name)) continue;
-    const whole = name === HEAD || name.startsWith(`${body}.`) ? name : `${body}.${name}`;
-    if (found.has(whole)) problems.push(`${whole} is there twice, with and without "${body}."`);
+    const bare = bareName(name);
+    if (bare !== name) wrappers.add(wrapperOf(name) ?? PREFIX);
+    if (isBuffer(bare)) continue;
+    const whole = bare === HEAD || bare.startsWith(`${body}.`) ? bare : `${body}.${bare}`;
+    if (found.has(whole)) {
+      problems.add(() => `${quote(whole)} is there twice, with and without "${body}."`);
+    }
     found.set(whole, stored);
+  }
+  for (const wrapper of wrappers) {
+    remark(
+      `names hold ${quote(wrapper)}, which a wrapper around the model put there; it was left out.`,
+    );
   }
   return found;
 }
@@ -157,24 +188,27 @@ function checkTensor(
   name: string,
   { shape, dtype }: StoredTensor,
   expected: readonly number[],
-  problems: string[],
+  problems: Problems,
 ): void {
   if (!["F32", "F16", "BF16", "F64"].includes(dtype)) {
-    problems.push(`${name} holds ${dtype}, which is no type of weights`);
+    problems.add(() => `${name} holds ${dtype}, which is no type of weights`);
   }
   if (shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
-  problems.push(`${name} has the shape [${shape.join(", ")}], expected [${expected.join(", ")}]`);
+  problems.add(
+    () => `${name} has the shape [${shape.join(", ")}], expected [${expected.join(", ")}]`,
+  );
 }
 
 /** A tied head may lie in the file as well, but then it must be the embedding. */
-function checkTied(head: StoredTensor, tokens: StoredTensor, problems: string[]): void {
+function checkTied(head: StoredTensor, tokens: StoredTensor, problems: Problems): void {
   const same =
     head.dtype === tokens.dtype &&
     head.bytes.length === tokens.bytes.length &&
     head.bytes.every((byte, i) => byte === tokens.bytes[i]);
   if (same) return;
-  problems.push(
-    `${HEAD} differs from the token embedding, although the config ties them; ` +
+  problems.add(
+    () =>
+      `${HEAD} differs from the token embedding, although the config ties them; ` +
       'set "tie_word_embeddings" to false',
   );
 }

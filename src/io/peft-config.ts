@@ -82,6 +82,8 @@ const INFORMATIVE: readonly string[] = [
   ...["megatron_config", "megatron_core", "qalora_group_size", "runtime_config"],
 ];
 
+const LISTED = 20;
+
 const TASKS = [
   "CAUSAL_LM",
   "SEQ_CLS",
@@ -103,17 +105,14 @@ export function parsePeftConfig(
   const object = parseJsonObject(bytes, file);
   const fields = new Fields(object, file);
   checkMethod(fields);
-  const warnings: string[] = [];
-  for (const key of object.keys()) {
-    if (OPTIONS.has(key) || REFUSED.has(key) || INFORMATIVE.includes(key)) continue;
-    if (key === "ensure_weight_tying" && !fields.isSet(key)) continue;
-    warnings.push(`${file}: the key ${quote(key)} is not known and was ignored.`);
-  }
-  const options: Record<string, unknown> = { initLoraWeights: initialisation(fields, warnings) };
+  const warnings = unknownKeys(fields);
+  remarkOnBias(fields, warnings);
+  const options: Record<string, unknown> = { initLoraWeights: initialisation(fields) };
   for (const [key, option] of OPTIONS) {
     const value = fields.get(key);
     if (value !== null) options[option] = plain(value);
   }
+  if (["all", "lora_only"].includes(String(options["bias"]))) options["bias"] = "none";
   const config: PeftConfig = {
     lora: resolve(options, file),
     taskType: fields.string("task_type", { fallback: null, choices: TASKS }),
@@ -122,6 +121,23 @@ export function parsePeftConfig(
     fields: object,
   };
   return { config, warnings };
+}
+
+/** A remark on each key that is not known, up to a number. */
+function unknownKeys(fields: Fields): string[] {
+  const { file, object } = fields;
+  const unknown: string[] = [];
+  for (const key of object.keys()) {
+    if (OPTIONS.has(key) || REFUSED.has(key) || INFORMATIVE.includes(key)) continue;
+    if (key === "ensure_weight_tying" && !fields.isSet(key)) continue;
+    unknown.push(key);
+  }
+  const warnings = unknown
+    .slice(0, LISTED)
+    .map((key) => `${file}: the key ${quote(key)} is not known and was ignored.`);
+  const more = unknown.length - warnings.length;
+  if (more > 0) warnings.push(`${file}: ${more} more keys are not known and were ignored.`);
+  return warnings;
 }
 
 function checkMethod(fields: Fields): void {
@@ -142,19 +158,47 @@ function checkMethod(fields: Fields): void {
   }
 }
 
-/** How a fresh adapter would start; for a trained one it only matters whether its base was changed too. */
-function initialisation(fields: Fields, warnings: string[]): boolean | "gaussian" {
+/**
+ * How the adapter started. Some ways take a part out of the base weights, and the adapter is only right on what is left
+ * of them; PEFT writes true for one that was converted to the whole base when it was saved.
+ */
+function initialisation(fields: Fields): boolean | "gaussian" {
   const value = fields.get("init_lora_weights") ?? true;
   if (typeof value === "boolean" || value === "gaussian") return value;
   if (typeof value !== "string")
     return fields.wrong("init_lora_weights", "true, false or a string");
-  if (/^(pissa|olora|corda|loftq|lora_ga)/.test(value)) {
-    warnings.push(
-      `${fields.file}: "init_lora_weights" is ${quote(value)}, which changes the base weights as well. The ` +
-        "adapter is only right on the base that was saved with it, or if it was converted when saved.",
-    );
-  }
-  return true;
+  if (HARMLESS_STARTS.includes(value.toLowerCase())) return true;
+  const known = CHANGING_STARTS.find(([start]) => value.toLowerCase().startsWith(start));
+  const what =
+    known === undefined
+      ? "it is not known, and may change the base weights as well"
+      : `${known[1]} changes the base weights as well`;
+  throw new FormatError(
+    `${fields.file}: "init_lora_weights" is ${quote(value)}: ${what}, which is not supported. Save the adapter with ` +
+      "PEFT's path_initial_model_for_weight_conversion, or merge it into its base with PEFT and load the merged model.",
+  );
+}
+
+/** Ways to start that leave the base as it is. */
+const HARMLESS_STARTS: readonly string[] = ["gaussian", "eva", "orthogonal", "mica"];
+
+/** Ways that change it, by the beginning of their names. */
+const CHANGING_STARTS: readonly (readonly [string, string])[] = [
+  ["pissa", "PiSSA"],
+  ["olora", "OLoRA"],
+  ["corda", "CorDA"],
+  ["loftq", "LoftQ"],
+  ["lora_ga", "LoRA-GA"],
+];
+
+/** PEFT says "all" or "lora_only" also where the model has no biases to train; those in the file would be refused. */
+function remarkOnBias(fields: Fields, warnings: string[]): void {
+  const value = fields.get("bias");
+  if (value !== "all" && value !== "lora_only") return;
+  warnings.push(
+    `${fields.file}: "bias" is ${JSON.stringify(value)}; trained biases are not supported, and an adapter that holds ` +
+      "some is refused.",
+  );
 }
 
 /** Checks the options; errors speak of the file and of PEFT's names. */

@@ -99,16 +99,44 @@ test("unknown keys are warned about by name, kept, and change nothing", () => {
   assert.equal({ ...config, fields: null }, { ...parse(minimal).config, fields: null });
 });
 
-test("an initialisation that changed the base is warned about, others are not", () => {
-  for (const name of ["pissa", "pissa_niter_16", "olora", "corda", "loftq", "lora_ga"]) {
-    assert.match(
-      parse({ ...minimal, init_lora_weights: name }).warnings[0]!,
-      /changes the base weights/,
+test("an initialisation that changed the base is refused by name, others are not", () => {
+  for (const [value, name] of [
+    ["pissa", "PiSSA"],
+    ["pissa_niter_16", "PiSSA"],
+    ["olora", "OLoRA"],
+    ["OLoRA", "OLoRA"],
+    ["corda", "CorDA"],
+    ["loftq", "LoftQ"],
+    ["lora_ga", "LoRA-GA"],
+  ] as const) {
+    assert.throws(
+      () => parse({ ...minimal, init_lora_weights: value }),
+      (error: unknown) =>
+        error instanceof FormatError &&
+        error.message.includes(
+          `"init_lora_weights" is "${value}": ${name} changes the base weights`,
+        ) &&
+        error.message.includes("path_initial_model_for_weight_conversion"),
     );
   }
+  assert.throws(
+    () => parse({ ...minimal, init_lora_weights: "lora_null" }),
+    /"init_lora_weights" is "lora_null": it is not known, and may change the base weights/,
+  );
   for (const name of ["gaussian", "eva", "orthogonal", "mica", true, false]) {
     assert.equal(parse({ ...minimal, init_lora_weights: name }).warnings, []);
   }
+  // What PEFT leaves in the config of an adapter that it has converted.
+  const converted = { ...minimal, init_lora_weights: true, corda_config: { cache_file: "x" } };
+  assert.equal(parse(converted).warnings, []);
+});
+
+test("many unknown keys are a short list of remarks", () => {
+  const keys = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`key_${i}`, i]));
+  const { warnings } = parse({ ...minimal, ...keys });
+  assert.is(warnings.length, 21);
+  assert.match(warnings[0]!, /the key "key_0" is not known/);
+  assert.match(warnings[20]!, /980 more keys are not known/);
 });
 
 test("null means the default, as in PEFT", () => {
@@ -160,7 +188,7 @@ const refused: [string, string | Uint8Array | object, RegExp][] = [
     { target_modules: ".*", layers_to_transform: [1] },
     /layers_to_transform cannot be combined with a target_modules/,
   ],
-  ["trained biases", { bias: "all" }, /: bias is "all"/],
+  ["a bias that PEFT does not know", { bias: "some" }, /: bias is "some"/],
   ["DoRA", { use_dora: true }, /"use_dora" is set, which is not plain LoRA/],
   ["a bias of B", { lora_bias: true }, /"lora_bias"/],
   ["whole modules", { modules_to_save: ["lm_head"] }, /"modules_to_save"/],
