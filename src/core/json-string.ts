@@ -80,13 +80,24 @@ export function hexUnit(bytes: Uint8Array, at: number): number {
 export const isHigh = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
 export const isLow = (unit: number): boolean => unit >= 0xdc00 && unit < 0xe000;
 
-/**
- * The text of a string with escapes, all of which were checked; UTF-8 again on the way, never longer than before. Half a
- * surrogate pair is U+FFFD.
- */
+/** The text of a string with escapes, all of which were checked. Half a surrogate pair is U+FFFD. */
 export function unescaped(bytes: Uint8Array, begin: number, end: number): string {
   const out = new Uint8Array(end - begin);
-  let length = 0;
+  return decode(out, 0, unescapeInto(bytes, begin, end, out, 0));
+}
+
+/**
+ * Writes what a string with escapes spells into `out`, from `place` on, as UTF-8, which is never longer than the string;
+ * returns where it ends.
+ */
+export function unescapeInto(
+  bytes: Uint8Array,
+  begin: number,
+  end: number,
+  out: Uint8Array,
+  place: number,
+): number {
+  let length = place;
   let high = 0;
   for (let at = begin; at < end; ) {
     const code = bytes[at]!;
@@ -103,8 +114,7 @@ export function unescaped(bytes: Uint8Array, begin: number, end: number): string
     }
     high = isHigh(unit) ? unit : 0;
   }
-  if (high !== 0) length = putUtf8(out, length, HALF);
-  return decode(out, 0, length);
+  return high === 0 ? length : putUtf8(out, length, HALF);
 }
 
 function pointOf(high: number, unit: number): number {

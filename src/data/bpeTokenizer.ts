@@ -6,16 +6,17 @@
 // A lone surrogate is no character and is encoded as U+FFFD; every other string comes back from `decode` unchanged
 // unless the tokenizer normalises or adds a leading space. The parts of a text are never all there at once: each
 // pre-token is encoded as it is cut off.
-import { FormatError, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import { quote } from "../core/json-reader.ts";
 import { TokenFinder } from "./addedTokens.ts";
 import type { AddedToken, BpeDefinition } from "./bpeDefinition.ts";
 import { byteCharacters, tokenToBytes } from "./byteLevel.ts";
 import { IdBuffer } from "./idBuffer.ts";
-import { MergeTable } from "./merges.ts";
+import { failMerge, MergeTable } from "./merges.ts";
 import { buildPreTokenizer, type Splitter } from "./preTokenizer.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { byteLength, utf8Source } from "./utf8.ts";
+import { MapVocabulary, type Vocabulary } from "./vocabulary.ts";
 
 /** Options of `BpeTokenizer.encode`. */
 export interface EncodeOptions {
@@ -68,22 +69,25 @@ export class BpeTokenizer implements Tokenizer {
   readonly beginIds: readonly number[];
   readonly endIds: readonly number[];
   readonly stopTokenIds: readonly number[];
-  readonly #tokens: (string | undefined)[] = [];
+  readonly #vocabulary: Vocabulary;
   readonly #byteIds: Int32Array = new Int32Array(256).fill(-1);
   readonly #merges: MergeTable;
   readonly #split: Splitter;
   readonly #added = new Map<number, AddedToken>();
   readonly #finders = new Map<string, Finder>();
   readonly #cache = new Map<string, Int32Array>();
-  // Bytes of the longest token, where whole pre-tokens are looked up.
+  // No longer pre-token is looked up as a whole.
   readonly #longestWhole: number;
   readonly #symbols = new Int32Array(SHORT + 4);
 
   /**
-   * @param merges `definition.merges` as a table, where a reader has made it already
+   * @param tables vocabulary and merges of the definition, where a reader has made tables of them already
    * @throws FormatError if a merge names a token that is not in the vocabulary
    */
-  constructor(definition: BpeDefinition, merges?: MergeTable) {
+  constructor(
+    definition: BpeDefinition,
+    tables?: { readonly vocabulary: Vocabulary; readonly merges: MergeTable },
+  ) {
     this.definition = definition;
     const { bosTokenId, eosTokenId, prefixIds, suffixIds = [], stopTokenIds = [] } = definition;
     const listed = (id: number | undefined) => (id === undefined ? [] : [id]);
@@ -93,24 +97,19 @@ export class BpeTokenizer implements Tokenizer {
     this.endIds = suffixIds.length > 0 ? suffixIds : listed(eosTokenId);
     const stops = [...listed(eosTokenId), ...this.endIds.slice(0, 1), ...stopTokenIds];
     this.stopTokenIds = [...new Set(stops)];
-    let size = 0;
-    let longest = 0;
-    for (const [token, id] of definition.vocab) {
-      this.#tokens[id] = token;
-      size = Math.max(size, id + 1);
-      longest = Math.max(longest, token.length);
-    }
+    this.#vocabulary = tables?.vocabulary ?? new MapVocabulary(definition.vocab);
+    let size = this.#vocabulary.idLimit;
     for (const token of definition.addedTokens) {
       this.#added.set(token.id, token);
       size = Math.max(size, token.id + 1);
     }
     this.vocabSize = size;
-    this.#longestWhole = definition.ignoreMerges === true ? longest : 0;
+    this.#longestWhole = definition.ignoreMerges === true ? this.#vocabulary.longest : 0;
     for (const [byte, character] of byteCharacters.entries()) {
-      const id = definition.vocab.get(character) ?? definition.unkTokenId;
+      const id = this.#vocabulary.find(character) ?? definition.unkTokenId;
       if (id !== undefined) this.#byteIds[byte] = id;
     }
-    this.#merges = merges ?? tableOf(definition);
+    this.#merges = tables?.merges ?? tableOf(definition);
     this.#split = buildPreTokenizer(definition.preTokenizer);
     for (const allowSpecial of [true, false]) {
       const wanted = definition.addedTokens.filter((token) => allowSpecial || !token.special);
@@ -177,7 +176,7 @@ export class BpeTokenizer implements Tokenizer {
    */
   tokenBytes(id: number): Uint8Array {
     const added = this.#added.get(id)?.content;
-    const token = added ?? this.#tokens[id];
+    const token = added ?? this.#vocabulary.token(id);
     if (token !== undefined) {
       const bytes = added === undefined ? tokenToBytes(token) : undefined;
       return bytes ?? new TextEncoder().encode(token);
@@ -225,7 +224,7 @@ export class BpeTokenizer implements Tokenizer {
   #joinWord(word: string, ids: IdBuffer): void {
     const bytes = utf8Source(word);
     if (word.length <= this.#longestWhole) {
-      const whole = this.definition.vocab.get(spell(word));
+      const whole = this.#vocabulary.find(spell(word));
       if (whole !== undefined) {
         ids.push(whole);
         return;
@@ -271,27 +270,13 @@ function spell(word: string): string {
 function tableOf({ vocab, merges }: BpeDefinition): MergeTable {
   const table = new MergeTable();
   for (const [rank, [left, right]] of merges.entries()) {
-    addMerge(table, vocab, left, right, rank);
+    const leftId = vocab.get(left);
+    const rightId = vocab.get(right);
+    const merged = vocab.get(left + right);
+    if (leftId === undefined || rightId === undefined || merged === undefined) {
+      return failMerge(rank, left, right, leftId === undefined ? 0 : rightId === undefined ? 1 : 2);
+    }
+    table.add(leftId, rightId, rank, merged);
   }
   return table;
-}
-
-/** Adds a merge by the names of its tokens. @throws FormatError if one of them is not in the vocabulary */
-export function addMerge(
-  table: MergeTable,
-  vocab: ReadonlyMap<string, number>,
-  left: string,
-  right: string,
-  rank: number,
-): void {
-  const leftId = vocab.get(left);
-  const rightId = vocab.get(right);
-  const merged = vocab.get(left + right);
-  if (leftId === undefined || rightId === undefined || merged === undefined) {
-    const missing = leftId === undefined ? left : rightId === undefined ? right : left + right;
-    throw new FormatError(
-      `Merge ${rank} (${quote(left)} + ${quote(right)}) names the token ${quote(missing)}, which is not in the vocabulary.`,
-    );
-  }
-  table.add(leftId, rightId, rank, merged);
 }

@@ -6,7 +6,8 @@ import { quote } from "../core/json-reader.ts";
 /** The named fields of a JSON object, each yet unchecked. */
 export type Fields<Name extends string> = { readonly [Key in Name]?: unknown };
 
-const LARGEST_ID = 0xffffff;
+/** No token has a larger id. */
+export const LARGEST_ID = 0xffffff;
 
 /** Throws a FormatError about tokenizer.json. */
 export function fail(message: string): never {

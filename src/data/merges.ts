@@ -7,6 +7,8 @@
 // therefore joined in windows: of each, the tokens that begin before its last quarter stand, and the next window begins
 // where they end. How far the rule looks ahead is bounded for a vocabulary (Berglund, van der Merwe 2023,
 // arXiv:2309.08715), and a quarter of a window is far more than that for those that were learnt from text.
+import { FormatError } from "../core/error.ts";
+import { quote } from "../core/json-reader.ts";
 import { IdBuffer } from "./idBuffer.ts";
 import { NumberHeap } from "./numberHeap.ts";
 import { PairIndex } from "./pairIndex.ts";
@@ -152,4 +154,12 @@ function grown(from: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const to = new Int32Array(length);
   to.set(from);
   return to;
+}
+
+/** The error about a merge of which the vocabulary lacks the left (0) or right (1) token, or what they join to (2). */
+export function failMerge(rank: number, left: string, right: string, missing: 0 | 1 | 2): never {
+  throw new FormatError(
+    `Merge ${rank} (${quote(left)} + ${quote(right)}) names the token ` +
+      `${quote([left, right, left + right][missing]!)}, which is not in the vocabulary.`,
+  );
 }

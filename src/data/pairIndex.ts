@@ -29,6 +29,11 @@ export class PairIndex {
     return this.size - 1;
   }
 
+  /** The first number of pair `index`. */
+  first(index: number): number {
+    return this.#first[index]!;
+  }
+
   /** The two numbers of pair `index`. */
   pair(index: number): readonly [number, number] {
     return [this.#first[index]!, this.#second[index]!];

@@ -5,8 +5,10 @@
 import type { AddedToken, BpeDefinition, NormalForm } from "./bpeDefinition.ts";
 import { BpeTokenizer } from "./bpeTokenizer.ts";
 import { asComponent, asList, bare, type Component, fail, show } from "./jsonFields.ts";
+import { readAddedTokens } from "./readAddedTokens.ts";
+import { type BpeParts, readBpe } from "./readBpe.ts";
 import { readTemplate, type Template } from "./template.ts";
-import { type BpeParts, readAddedTokens, readBpe, TokenizerFile } from "./tokenizerParts.ts";
+import { TokenizerFile } from "./tokenizerFile.ts";
 
 /** Options of `readTokenizerJson`: the file does not say which tokens begin and end a document. */
 export interface ReadTokenizerOptions {
@@ -74,24 +76,22 @@ export function readTokenizerParts(source: string | Uint8Array | object): Tokeni
   return {
     ...model,
     ...template,
-    addedTokens: readAddedTokens(file, places.get("added_tokens"), model),
+    addedTokens: readAddedTokens(file, places.get("added_tokens"), model.vocabulary),
     preTokenizer: asComponent(preTokenizer, "pre_tokenizer"),
     normalForms: forms,
   };
 }
 
 /** The id of a token by its name: of an added one, or else of one of the vocabulary. */
-export function findToken(
-  { addedTokens, vocab }: TokenizerParts,
-  name: string,
-): number | undefined {
-  return addedTokens.find((token) => token.content === name)?.id ?? vocab.get(name);
+export function findToken(parts: TokenizerParts, name: string): number | undefined {
+  const added = parts.addedTokens.find(({ content }) => content === name);
+  return added?.id ?? parts.vocabulary.find(name);
 }
 
 function withNamed(parts: TokenizerParts, named: readonly number[]): AddedToken[] {
   const added = [...parts.addedTokens];
   for (const id of new Set(named)) {
-    const content = parts.tokens[id];
+    const content = parts.vocabulary.token(id);
     if (content === undefined || added.some((token) => token.id === id)) continue;
     added.push({ id, content, special: true, normalized: false });
   }
@@ -103,24 +103,30 @@ export function makeTokenizer(
   parts: TokenizerParts,
   { named = [], ...use }: TokenizerUse,
 ): BpeTokenizer {
-  const { tokens, merges: table, ...rest } = parts;
+  const { vocabulary, merges: table, ...rest } = parts;
+  let vocab: Map<string, number> | undefined;
   let merges: (readonly [string, string])[] | undefined;
+  const token = (id: number) => vocabulary.token(id)!;
   const list = () =>
     Array.from({ length: table.size }, (_, index) => {
       const [left, right] = table.pair(index);
-      return [tokens[left]!, tokens[right]!] as const;
+      return [token(left), token(right)] as const;
     });
+  // Hundreds of thousands of strings that encoding does not need: made when they are asked for.
   const definition: BpeDefinition = {
     ...rest,
     addedTokens: withNamed(parts, named),
     ...use,
-    // Hundreds of thousands of strings that nobody needs for encoding.
+    get vocab() {
+      vocab ??= vocabulary.toMap();
+      return vocab;
+    },
     get merges() {
       merges ??= list();
       return merges;
     },
   };
-  return new BpeTokenizer(definition, table);
+  return new BpeTokenizer(definition, { vocabulary, merges: table });
 }
 
 function documentToken(
