@@ -3,7 +3,7 @@
 import { FormatError } from "../core/error.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { type Document, encodeRecord } from "./documents.ts";
-import { cutBlocks, packRows } from "./packing.ts";
+import { cutBlocks, listInputs, packRows } from "./packing.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Texts to train on and texts to hold out. */
@@ -53,7 +53,7 @@ export function corpusDataset(
         train.map((document) => document.tokens),
         blockSize,
       ),
-      validation: packRows({ count: whole.length, document: (index) => whole[index]! }, blockSize),
+      validation: packRows(listInputs(whole), blockSize),
       sizes: {
         documents: train.length + validation.length,
         validationDocuments: validation.length,

@@ -1,46 +1,51 @@
 // Many documents of tokens in a few arrays: a file of short lines has millions of them, each of which would take more
 // memory as an object than its text.
-
 import type { Document } from "./documents.ts";
 import { IdBuffer } from "./idBuffer.ts";
-import type { PackInput, PackInputs } from "./packing.ts";
+import type { PackInputs } from "./packing.ts";
+
+// Tokens of a document for which there is room without growing.
+const USUAL_TOKENS = 16;
 
 /** A list of documents. */
 export class DocumentList implements PackInputs {
-  readonly #ids = new IdBuffer(1 << 10);
-  readonly #ends = new IdBuffer(16);
-  readonly #trainedFrom = new IdBuffer(16);
-  readonly #bytes = new IdBuffer(16);
+  readonly #ids: IdBuffer;
+  readonly #ends: Int32Array;
+  readonly #trainedFrom: Int32Array;
+  count = 0;
 
-  get count(): number {
-    return this.#ends.length;
+  /** @param most how many documents there will be at most */
+  constructor(most: number) {
+    this.#ids = new IdBuffer(USUAL_TOKENS * most);
+    this.#ends = new Int32Array(most + 1);
+    this.#trainedFrom = new Int32Array(most);
   }
 
-  add({ tokens, trainedFrom, trainedBytes }: Document): void {
+  add({ tokens, trainedFrom }: Document): void {
     this.#ids.pushAll(tokens);
-    this.#ends.push(this.#ids.length);
-    this.#trainedFrom.push(trainedFrom);
-    this.#bytes.push(trainedBytes);
+    this.#trainedFrom[this.count++] = trainedFrom;
+    this.#ends[this.count] = this.#ids.length;
   }
 
-  document(index: number): PackInput {
-    const begin = index === 0 ? 0 : this.#ends.at(index - 1);
-    const tokens = this.#ids.view(begin, this.#ends.at(index));
-    return { tokens, trainedFrom: this.#trainedFrom.at(index) };
-  }
-
-  /** How many tokens a document has. */
   size(index: number): number {
-    return this.#ends.at(index) - (index === 0 ? 0 : this.#ends.at(index - 1));
+    return this.#ends[index + 1]! - this.#ends[index]!;
   }
 
-  /** Bytes of the text that the trained tokens of a document spell. */
-  bytes(index: number): number {
-    return this.#bytes.at(index);
+  trainedFrom(index: number): number {
+    return this.#trainedFrom[index]!;
+  }
+
+  tokens(index: number): Int32Array {
+    return this.#ids.view(this.#ends[index]!, this.#ends[index + 1]!);
   }
 
   /** Some of the documents, by their numbers. */
   part(numbers: Int32Array): PackInputs {
-    return { count: numbers.length, document: (index) => this.document(numbers[index]!) };
+    return {
+      count: numbers.length,
+      size: (index) => this.size(numbers[index]!),
+      trainedFrom: (index) => this.trainedFrom(numbers[index]!),
+      tokens: (index) => this.tokens(numbers[index]!),
+    };
   }
 }

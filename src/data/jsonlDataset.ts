@@ -5,7 +5,7 @@ import { Generator } from "../core/random.ts";
 import { trainedTargets } from "./batch.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { DocumentList } from "./documentList.ts";
-import { encodeRecord } from "./documents.ts";
+import { type Document, encodeRecord } from "./documents.ts";
 import { packRows } from "./packing.ts";
 import { type Records, readRecords } from "./records.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -13,20 +13,16 @@ import type { Tokenizer } from "./tokenizer.ts";
 const SPLIT_SEED = 0;
 
 /** What a part of the documents adds up to. */
-function sizes(
-  documents: DocumentList,
-  numbers: Int32Array,
-): { readonly tokens: number; readonly targets: number; readonly bytes: number } {
-  let tokens = 0;
-  let targets = 0;
-  let bytes = 0;
-  for (const number of numbers) {
-    const { tokens: ids, trainedFrom } = documents.document(number);
-    tokens += ids.length;
-    targets += trainedTargets({ tokens: ids, from: 0, length: ids.length - 1, trainedFrom });
-    bytes += documents.bytes(number);
+class Sizes {
+  tokens = 0;
+  targets = 0;
+  bytes = 0;
+
+  add({ tokens, trainedFrom, trainedBytes }: Document): void {
+    this.tokens += tokens.length;
+    this.targets += trainedTargets({ tokens, from: 0, length: tokens.length - 1, trainedFrom });
+    this.bytes += trainedBytes;
   }
-  return { tokens, targets, bytes };
 }
 
 /** The numbers of the documents to train on and of those that are held out, each in their order. */
@@ -70,19 +66,26 @@ export function documentsDataset(
   const validation = checkOptions(options);
   const { blockSize } = options;
   const [train, held] = choose(records.length, validation, name);
-  const documents = new DocumentList();
-  for (const record of records) documents.add(encodeRecord(tokenizer, record));
+  const documents = new DocumentList(records.length);
+  const trained = new Sizes();
+  const validated = new Sizes();
+  let cutDocuments = 0;
+  let nextHeld = 0;
+  for (const record of records) {
+    const document = encodeRecord(tokenizer, record);
+    const isHeld = held[nextHeld] === documents.count;
+    if (isHeld) nextHeld++;
+    (isHeld ? validated : trained).add(document);
+    if (document.tokens.length - 1 > blockSize) cutDocuments++;
+    documents.add(document);
+  }
   const trainRows = packRows(documents.part(train), blockSize);
-  const trained = sizes(documents, train);
   if (trainRows.count === 0) {
     throw new FormatError(
       `${name} holds no token that could be trained: found ${trained.tokens} ` +
         "tokens, but each needs one before it in the same document.",
     );
   }
-  const validated = sizes(documents, held);
-  let cutDocuments = 0;
-  for (let i = 0; i < documents.count; i++) if (documents.size(i) - 1 > blockSize) cutDocuments++;
   return new Dataset(
     {
       train: trainRows,

@@ -27,7 +27,7 @@ export type SymbolSource = (symbols: Int32Array, at: number, full: number) => nu
 
 /** Ranked pairs of token ids and the ids they are joined to. */
 export class MergeTable {
-  readonly #pairs = new PairIndex();
+  readonly #pairs: PairIndex;
   #ranks: Int32Array;
   #merged: Int32Array;
   readonly #heap = new NumberHeap();
@@ -40,6 +40,7 @@ export class MergeTable {
 
   /** @param expected how many pairs there will be, as far as is known */
   constructor(expected = 16) {
+    this.#pairs = new PairIndex(expected);
     this.#ranks = new Int32Array(Math.max(expected, 16));
     this.#merged = new Int32Array(Math.max(expected, 16));
   }

@@ -5,7 +5,7 @@
 // A document of n tokens has n - 1 pairs (input, target) and takes n - 1 places; one that is longer than a row is cut
 // into segments, each of which starts afresh. Every trained target stands in exactly one place.
 // Rows are made when they are asked for: what is kept of a document is a few numbers.
-import { type Row, type Segment, trainedTargets } from "./batch.ts";
+import type { Row, Segment } from "./batch.ts";
 import { joinIds } from "./documentTokens.ts";
 import { RoomIndex } from "./roomIndex.ts";
 
@@ -18,7 +18,10 @@ export interface PackInput {
 /** Documents that can be asked for one by one. */
 export interface PackInputs {
   readonly count: number;
-  document(index: number): PackInput;
+  /** How many tokens a document has. */
+  size(index: number): number;
+  trainedFrom(index: number): number;
+  tokens(index: number): Int32Array;
 }
 
 /** Rows that can be asked for one by one, at a shift from 0 to `slack`. */
@@ -28,41 +31,53 @@ export interface RowSource {
   row(index: number, shift: number): Row;
 }
 
-// The segments of documents, three numbers each, in the order of documents.
+// The segments of documents, two numbers each, in the order of documents.
 class Segments {
   readonly count: number;
+  readonly #inputs: PackInputs;
+  readonly #blockSize: number;
   readonly #documents: Int32Array;
   readonly #froms: Int32Array;
-  readonly lengths: Int32Array;
 
   constructor(inputs: PackInputs, blockSize: number) {
+    this.#inputs = inputs;
+    this.#blockSize = blockSize;
     let count = 0;
     eachSegment(inputs, blockSize, () => count++);
     this.count = count;
     this.#documents = new Int32Array(count);
     this.#froms = new Int32Array(count);
-    this.lengths = new Int32Array(count);
     count = 0;
-    eachSegment(inputs, blockSize, (segment, document) => {
+    eachSegment(inputs, blockSize, (document, from) => {
       this.#documents[count] = document;
-      this.#froms[count] = segment.from;
-      this.lengths[count++] = segment.length;
+      this.#froms[count++] = from;
     });
   }
 
-  segment(index: number, inputs: PackInputs): Segment {
-    const { tokens, trainedFrom } = inputs.document(this.#documents[index]!);
-    const from = this.#froms[index]!;
-    return { tokens, from, length: this.lengths[index]!, trainedFrom };
+  length(index: number): number {
+    const size = this.#inputs.size(this.#documents[index]!);
+    return Math.min(this.#blockSize, size - 1 - this.#froms[index]!);
+  }
+
+  segment(index: number): Segment {
+    const document = this.#documents[index]!;
+    return {
+      tokens: this.#inputs.tokens(document),
+      from: this.#froms[index]!,
+      length: this.length(index),
+      trainedFrom: this.#inputs.trainedFrom(document),
+    };
   }
 
   /** The segments, the longest first, and of equals the first. */
-  longestFirst(blockSize: number): Int32Array {
-    const places = new Int32Array(blockSize + 1);
-    for (const length of this.lengths) places[length - 1]!++;
-    for (let length = blockSize - 1; length >= 0; length--) places[length]! += places[length + 1]!;
+  longestFirst(): Int32Array {
+    const places = new Int32Array(this.#blockSize + 1);
+    for (let i = 0; i < this.count; i++) places[this.length(i) - 1]!++;
+    for (let length = this.#blockSize - 1; length >= 0; length--) {
+      places[length]! += places[length + 1]!;
+    }
     const order = new Int32Array(this.count);
-    for (const [index, length] of this.lengths.entries()) order[places[length]!++] = index;
+    for (let i = 0; i < this.count; i++) order[places[this.length(i)]!++] = i;
     return order;
   }
 }
@@ -70,15 +85,14 @@ class Segments {
 function eachSegment(
   inputs: PackInputs,
   blockSize: number,
-  take: (segment: Segment, document: number) => void,
+  take: (document: number, from: number) => void,
 ): void {
   for (let d = 0; d < inputs.count; d++) {
-    const { tokens, trainedFrom } = inputs.document(d);
-    for (let from = 0; from + 1 < tokens.length; from += blockSize) {
-      const length = Math.min(blockSize, tokens.length - 1 - from);
-      const segment = { tokens, from, length, trainedFrom };
+    const size = inputs.size(d);
+    for (let from = 0; from + 1 < size; from += blockSize) {
+      const length = Math.min(blockSize, size - 1 - from);
       // A stretch of nothing but prompt would be computed for no target.
-      if (trainedTargets(segment) > 0) take(segment, d);
+      if (from + length + 1 > inputs.trainedFrom(d)) take(d, from);
     }
   }
 }
@@ -89,51 +103,66 @@ function eachSegment(
  */
 export function packRows(inputs: PackInputs, blockSize: number): RowSource {
   const segments = new Segments(inputs, blockSize);
-  // Lists in arrays, of which 0 is the end: the segments of a row, and the rows that have a number of places left.
-  const firstOf = new Int32Array(segments.count + 1);
+  // A row's segments are a ring: the last one is known, and the next of it is the first. The rows that have a number of
+  // places left are a list, whose end is 0.
   const lastOf = new Int32Array(segments.count + 1);
-  const nextSegment = new Int32Array(segments.count + 1);
+  const nextSegment = new Int32Array(segments.count);
   const withRoom = new Int32Array(blockSize + 1);
   const nextRow = new Int32Array(segments.count + 1);
   const rooms = new RoomIndex(blockSize);
   let count = 0;
-  for (const index of segments.longestFirst(blockSize)) {
-    const length = segments.lengths[index]!;
+  for (const index of segments.longestFirst()) {
+    const length = segments.length(index);
     let room = rooms.next(length);
     let row: number;
     if (room < 0) {
       row = ++count;
       room = blockSize;
-      firstOf[row] = index + 1;
+      nextSegment[index] = index;
     } else {
       row = withRoom[room]!;
       withRoom[room] = nextRow[row]!;
       if (withRoom[room] === 0) rooms.remove(room);
-      nextSegment[lastOf[row]!] = index + 1;
+      const last = lastOf[row]!;
+      nextSegment[index] = nextSegment[last]!;
+      nextSegment[last] = index;
     }
-    lastOf[row] = index + 1;
+    lastOf[row] = index;
     room -= length;
     nextRow[row] = withRoom[room]!;
     withRoom[room] = row;
     rooms.add(room);
   }
+  const lasts = lastOf.slice(0, count + 1);
   return {
     count,
     slack: 0,
     row(index) {
       const row: Segment[] = [];
-      for (let s = firstOf[index + 1]!; s !== 0; s = nextSegment[s]!) {
-        row.push(segments.segment(s - 1, inputs));
-      }
+      const last = lasts[index + 1]!;
+      let s = last;
+      do {
+        s = nextSegment[s]!;
+        row.push(segments.segment(s));
+      } while (s !== last);
       return row;
     },
   };
 }
 
-/** `packRows` of documents that are all there. */
+/** Documents that are all there. */
+export function listInputs(documents: readonly PackInput[]): PackInputs {
+  return {
+    count: documents.length,
+    size: (index) => documents[index]!.tokens.length,
+    trainedFrom: (index) => documents[index]!.trainedFrom,
+    tokens: (index) => documents[index]!.tokens,
+  };
+}
+
+/** `packRows` of documents that are all there, as rows that are all there. */
 export function packDocuments(documents: readonly PackInput[], blockSize: number): Row[] {
-  const inputs = { count: documents.length, document: (index: number) => documents[index]! };
-  const { count, row } = packRows(inputs, blockSize);
+  const { count, row } = packRows(listInputs(documents), blockSize);
   return Array.from({ length: count }, (_, index) => row(index, 0));
 }
 

@@ -4,14 +4,29 @@
 
 const FIRST_PAIRS = 16;
 
+/** How many slots a table of so many entries has: a power of two, at least two each. */
+export function slotsFor(entries: number): number {
+  let slots = 2;
+  while (slots < 2 * entries) slots *= 2;
+  return slots;
+}
+
 /** The numbers 0, 1, ... of the pairs that were added. */
 export class PairIndex {
   size = 0;
   readonly #seed = Math.imul(Math.floor(performance.now() * 1000), 0x9e3779b1);
-  #first = new Int32Array(FIRST_PAIRS);
-  #second = new Int32Array(FIRST_PAIRS);
-  // The number of a pair plus one; 0 where there is none. A power of two, at most half full.
-  #slots = new Int32Array(2 * FIRST_PAIRS);
+  #first: Int32Array;
+  #second: Int32Array;
+  // The number of a pair plus one; 0 where there is none. At most half full.
+  #slots: Int32Array;
+
+  /** @param expected how many pairs there will be, as far as is known */
+  constructor(expected = 0) {
+    const pairs = Math.max(expected, FIRST_PAIRS);
+    this.#first = new Int32Array(pairs);
+    this.#second = new Int32Array(pairs);
+    this.#slots = new Int32Array(slotsFor(pairs));
+  }
 
   /** The number of a pair, -1 if it was not added. */
   find(first: number, second: number): number {
@@ -60,7 +75,7 @@ export class PairIndex {
     };
     this.#first = longer(this.#first);
     this.#second = longer(this.#second);
-    this.#slots = new Int32Array(2 * this.#slots.length);
+    this.#slots = new Int32Array(slotsFor(this.#first.length));
     for (let i = 0; i < this.size; i++) {
       this.#slots[this.#slot(this.#first[i]!, this.#second[i]!)] = i + 1;
     }

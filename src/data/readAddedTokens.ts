@@ -3,7 +3,7 @@ import type { JsonReader } from "../core/json-reader.ts";
 import type { AddedToken } from "./bpeDefinition.ts";
 import { IdBuffer } from "./idBuffer.ts";
 import { asId, fail, LARGEST_ID, show } from "./jsonFields.ts";
-import type { TokenizerFile } from "./tokenizerFile.ts";
+import type { Place, TokenizerFile } from "./tokenizerFile.ts";
 import { TokenTable } from "./tokenTable.ts";
 
 const keys = ["id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"] as const;
@@ -43,14 +43,17 @@ class Entry {
     if (this.begin === this.end) fail(`added_tokens[${index}] has no content.`);
     if (this.id >= 0 && this.id <= LARGEST_ID) return;
     const where = `added_tokens[${index}]`;
-    const at = this.#idAt;
+    const position = this.#idAt;
     // A number that is whole, though spelled as a fraction or with an exponent, is taken as well.
-    this.id = asId(at < 0 ? undefined : this.#file.take(this.#file.at(at), where), where);
+    this.id = asId(
+      position < 0 ? undefined : this.#file.take(this.#file.at({ position }), where),
+      where,
+    );
   }
 
   /** The content as text. */
   content(): string {
-    return this.#file.at(this.begin - 1).string();
+    return this.#file.at({ position: this.begin - 1 }).string();
   }
 
   #member(key: string): void {
@@ -81,13 +84,13 @@ class Entry {
  */
 export function readAddedTokens(
   file: TokenizerFile,
-  position: number | undefined,
+  place: Place | undefined,
   vocabulary: TokenTable,
 ): AddedToken[] {
-  const reader = position === undefined ? undefined : file.at(position);
+  const reader = place === undefined ? undefined : file.at(place);
   if (reader === undefined || reader.peek() === "n") return [];
   if (reader.peek() !== "[") return fail("added_tokens must be a list.");
-  const table = new TokenTable(reader.bytes);
+  const table = new TokenTable(reader.bytes, 0);
   const flags = new IdBuffer(16);
   const entry = new Entry(file, reader);
   let count = 0;

@@ -4,7 +4,7 @@ import { decode, unescapeInto } from "../core/json-string.ts";
 import type { BpeDefinition } from "./bpeDefinition.ts";
 import { asId, bare, fail, LARGEST_ID, show } from "./jsonFields.ts";
 import { failMerge, MergeTable } from "./merges.ts";
-import type { TokenizerFile } from "./tokenizerFile.ts";
+import type { Place, TokenizerFile } from "./tokenizerFile.ts";
 import { type Piece, TokenTable } from "./tokenTable.ts";
 
 const BLANK = 0x20;
@@ -37,8 +37,8 @@ export interface BpeParts extends Pick<BpeDefinition, "unkTokenId" | "ignoreMerg
 }
 
 /** Reads the `model`. @throws FormatError that names what is broken or not supported */
-export function readBpe(file: TokenizerFile, position: number | undefined): BpeParts {
-  const places = file.members(position, "model", modelKeys);
+export function readBpe(file: TokenizerFile, place: Place | undefined): BpeParts {
+  const places = file.members(place, "model", modelKeys);
   const small = (key: (typeof modelKeys)[number]) => file.small(places.get(key), `model.${key}`);
   // Files older than 2020 leave the type of a BPE model out.
   const type = small("type") ?? "BPE";
@@ -61,10 +61,10 @@ export function readBpe(file: TokenizerFile, position: number | undefined): BpeP
   return { vocabulary, merges, unkTokenId, ignoreMerges };
 }
 
-function readVocab(file: TokenizerFile, position: number | undefined): TokenTable {
-  const reader = position === undefined ? undefined : file.at(position);
-  if (reader?.peek() !== "{") return fail("model.vocab must be an object.");
-  const vocabulary = new TokenTable(reader.bytes);
+function readVocab(file: TokenizerFile, place: Place | undefined): TokenTable {
+  const reader = place === undefined ? undefined : file.at(place);
+  if (place === undefined || reader?.peek() !== "{") return fail("model.vocab must be an object.");
+  const vocabulary = new TokenTable(reader.bytes, place.values);
   reader.expect("{");
   if (reader.take("}")) return vocabulary;
   do {
@@ -75,10 +75,10 @@ function readVocab(file: TokenizerFile, position: number | undefined): TokenTabl
     reader.expect(":");
     const name = () => show(new JsonReader(reader.bytes, reader.file, begin).string());
     const isNumber = /[-0-9]/.test(reader.peek());
-    const place = reader.position;
+    const { position } = reader;
     const id = isNumber ? reader.index() : -1;
     if (id < 0 || id > LARGEST_ID) {
-      asId(file.take(file.at(place), "an id"), `the token ${name()}`);
+      asId(file.take(file.at({ position }), "an id"), `the token ${name()}`);
       // A number that is whole, though spelled as a fraction or with an exponent.
       return fail(`the id of the token ${name()} must be written with digits alone.`);
     }
@@ -153,23 +153,29 @@ class Pieces {
   }
 }
 
+// A list of two strings is three values.
+function valuesOfMerge(reader: JsonReader): number {
+  reader.expect("[");
+  return reader.peek() === "[" ? 3 : 1;
+}
+
 function readMerges(
   file: TokenizerFile,
-  position: number | undefined,
+  place: Place | undefined,
   vocabulary: TokenTable,
 ): MergeTable {
-  const reader = position === undefined ? undefined : file.at(position);
-  if (reader?.peek() !== "[") return fail("model.merges must be a list.");
-  const table = new MergeTable();
+  const reader = place === undefined ? undefined : file.at(place);
+  if (place === undefined || reader?.peek() !== "[") return fail("model.merges must be a list.");
+  const table = new MergeTable(Math.floor(place.values / valuesOfMerge(file.at(place))));
   const pieces = new Pieces(reader);
   const { left, right } = pieces;
   let rank = 0;
   reader.array(() => {
     const first = reader.peek();
-    const begin = reader.position;
+    const { position } = reader;
     const isPair = first === '"' ? pieces.readBoth() : first === "[" && pieces.readList();
     if (!isPair) {
-      const merge = file.take(file.at(begin), `merge ${rank}`);
+      const merge = file.take(file.at({ position }), `merge ${rank}`);
       fail(`merge ${rank} is ${show(merge)}; expected "a b" or ["a", "b"].`);
     }
     const leftId = vocabulary.findJoined(left);

@@ -8,7 +8,7 @@ import { asComponent, asList, bare, type Component, fail, show } from "./jsonFie
 import { readAddedTokens } from "./readAddedTokens.ts";
 import { type BpeParts, readBpe } from "./readBpe.ts";
 import { readTemplate, type Template } from "./template.ts";
-import { TokenizerFile } from "./tokenizerFile.ts";
+import { TokenizerFile, WHOLE } from "./tokenizerFile.ts";
 
 /** Options of `readTokenizerJson`: the file does not say which tokens begin and end a document. */
 export interface ReadTokenizerOptions {
@@ -56,7 +56,7 @@ function readNormalizer(value: unknown): NormalForm[] {
  */
 export function readTokenizerParts(source: string | Uint8Array | object): TokenizerParts {
   const file = new TokenizerFile(source);
-  const places = file.members(0, "the file", [
+  const places = file.members(WHOLE, "the file", [
     "added_tokens",
     "decoder",
     "model",

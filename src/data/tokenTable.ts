@@ -2,7 +2,7 @@
 // id, some thirty bytes, and no string. It is a hash table with open addressing; the hash has a seed that the file's
 // author cannot know.
 import { decode, unescapeInto } from "../core/json-string.ts";
-import { PairIndex } from "./pairIndex.ts";
+import { PairIndex, slotsFor } from "./pairIndex.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Bytes of UTF-8 from `begin` to `end`. */
@@ -12,7 +12,7 @@ export interface Piece {
   end: number;
 }
 
-const FIRST_TOKENS = 1 << 10;
+const FIRST_TOKENS = 16;
 const EMPTY: Piece = { bytes: new Uint8Array(0), begin: 0, end: 0 };
 
 /** Tokens by their bytes and by their ids. */
@@ -24,16 +24,24 @@ export class TokenTable implements Vocabulary {
   #extra = new Uint8Array(1 << 8);
   #extraLength = 0;
   // Token number n has id ids.first(n), and its bytes lie from begins[n] to ends[n].
-  readonly #ids = new PairIndex();
-  #begins = new Int32Array(FIRST_TOKENS);
-  #ends = new Int32Array(FIRST_TOKENS);
-  // The number of a token plus one; 0 where there is none. A power of two, at most half full.
-  #slots = new Int32Array(2 * FIRST_TOKENS);
+  readonly #ids: PairIndex;
+  #begins: Int32Array;
+  #ends: Int32Array;
+  // The number of a token plus one; 0 where there is none. At most half full.
+  #slots: Int32Array;
   readonly #seed = Math.floor(performance.now() * 1000) | 0;
 
-  /** @param file the bytes in which tokens lie */
-  constructor(file: Uint8Array) {
+  /**
+   * @param file the bytes in which tokens lie
+   * @param expected how many tokens there will be, as far as is known
+   */
+  constructor(file: Uint8Array, expected: number) {
+    const tokens = Math.max(expected, FIRST_TOKENS);
     this.#file = file;
+    this.#ids = new PairIndex(tokens);
+    this.#begins = new Int32Array(tokens);
+    this.#ends = new Int32Array(tokens);
+    this.#slots = new Int32Array(slotsFor(tokens));
   }
 
   /** How many tokens there are. */
@@ -161,7 +169,7 @@ export class TokenTable implements Vocabulary {
     };
     this.#begins = longer(this.#begins);
     this.#ends = longer(this.#ends);
-    this.#slots = new Int32Array(2 * this.#slots.length);
+    this.#slots = new Int32Array(slotsFor(this.#begins.length));
     for (let n = 0; n < this.size; n++) {
       const piece = this.#piece(this.#begins[n]!, this.#ends[n]!);
       this.#slots[this.#slot(piece, EMPTY)] = n + 1;

@@ -11,6 +11,15 @@ const FILE = "tokenizer.json";
 // No component has nearly as many values.
 const MAX_VALUES = 10_000;
 
+/** Where a value begins, and how many values it consists of, itself included. */
+export interface Place {
+  readonly position: number;
+  readonly values: number;
+}
+
+/** The place of the whole file. */
+export const WHOLE: Place = { position: 0, values: 0 };
+
 /** A JSON text of a stranger whose syntax was checked. */
 export class TokenizerFile {
   readonly #bytes: Uint8Array;
@@ -34,37 +43,37 @@ export class TokenizerFile {
     }
   }
 
-  /** A cursor in front of the value at `position`. */
-  at(position: number): JsonReader {
+  /** A cursor in front of a value. */
+  at({ position }: Pick<Place, "position">): JsonReader {
     const reader = new JsonReader(this.#bytes, FILE, position);
     if (position === 0) reader.skipByteOrderMark();
     return reader;
   }
 
-  /** Where the values of some keys of the object at `position` stand; `where` names the object in errors. */
+  /** Where the values of some keys of an object stand; `where` names the object in errors. */
   members<Key extends string>(
-    position: number | undefined,
+    place: Place | undefined,
     where: string,
     keys: readonly Key[],
-  ): Map<Key, number> {
-    const reader = position === undefined ? undefined : this.at(position);
+  ): Map<Key, Place> {
+    const reader = place === undefined ? undefined : this.at(place);
     if (reader?.peek() !== "{") return fail(`${where} must be an object.`);
-    const found = new Map<Key, number>();
+    const found = new Map<Key, Place>();
     reader.object((name) => {
       const key = keys.find((one) => one === name);
-      if (key !== undefined) {
-        if (found.has(key)) fail(`${where} has the key ${show(key)} twice.`);
-        reader.peek();
-        found.set(key, reader.position);
-      }
-      reader.skip();
-    });
+      reader.peek();
+      const { position } = reader;
+      const values = reader.skip();
+      if (key === undefined) return;
+      if (found.has(key)) fail(`${where} has the key ${show(key)} twice.`);
+      found.set(key, { position, values });
+    }, keys);
     return found;
   }
 
-  /** A small value; undefined without a position. `where` names it in errors. */
-  small(position: number | undefined, where: string): unknown {
-    return position === undefined ? undefined : this.take(this.at(position), where);
+  /** A small value; undefined without a place. `where` names it in errors. */
+  small(place: Place | undefined, where: string): unknown {
+    return place === undefined ? undefined : this.take(this.at(place), where);
   }
 
   /** The small value that comes next. */

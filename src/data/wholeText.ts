@@ -29,9 +29,10 @@ export function wholeText(
   { form, blockSize, name }: WholeTextOptions,
 ): WholeText {
   if (form !== "plain") {
-    const documents = new DocumentList();
+    const records = readRecords(source, form, name);
+    const documents = new DocumentList(records.length);
     let bytes = 0;
-    for (const record of readRecords(source, form, name)) {
+    for (const record of records) {
       const document = encodeRecord(tokenizer, record);
       bytes += document.trainedBytes;
       documents.add(document);

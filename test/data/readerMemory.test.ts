@@ -86,7 +86,7 @@ for (const [name, [make, message]] of Object.entries(malformed)) {
     assert.ok(content.length > 6 * MB && content.length < 8.4 * MB, String(content.length));
     const { peak, result, seconds } = read("tokenizer", content);
     assert.match(result, message);
-    if (process.env["SHOW"]) console.log(name, ((peak - small) / MB).toFixed(0), seconds.toFixed(1));
+    console.log(name, ((peak - small) / MB).toFixed(0), seconds.toFixed(1));
     assert.ok(peak - small < 64 * MB, `${((peak - small) / MB).toFixed(0)} MB`);
     // Two seconds on an idle machine.
     assert.ok(seconds < 20, `${seconds} s`);
