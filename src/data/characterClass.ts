@@ -1,57 +1,39 @@
 // The classes of characters by which pre-tokenizers cut: letters, numbers, white space, and all others. They are those
-// of the host's Unicode version. A table answers for the characters of one UTF-16 unit; it is made when a text is
-// first cut, since an import should not take milliseconds.
+// of the host's Unicode version. What a host's expression says of a character of one UTF-16 unit is remembered: a text
+// has few different ones, and asking for all of them would take milliseconds.
 
 /** The class of a character: \p{L}, \p{N}, \p{White_Space}, or none of them. */
 export const LETTER = 1;
 export const NUMBER = 2;
 export const SPACE = 3;
-export const OTHER = 0;
+export const OTHER = 4;
 
 const UNITS = 0x10000;
-let table: Uint8Array | undefined;
-let astral: readonly (readonly [RegExp, number])[] = [];
+/** The classes of the units that were asked for; 0 for the others. */
+const known = new Uint8Array(UNITS);
+let expressions: readonly (readonly [RegExp, number])[] | undefined;
 
-function makeTable(): Uint8Array {
-  const classes = new Uint8Array(UNITS);
-  const units = String.fromCharCode(...Array.from({ length: 0xd800 }, (_, unit) => unit));
-  const rest = String.fromCharCode(...Array.from({ length: 0x2000 }, (_, i) => 0xe000 + i));
-  for (const [name, kind] of [
-    ["L", LETTER],
-    ["N", NUMBER],
-    ["White_Space", SPACE],
-  ] as const) {
-    const run = new RegExp(`\\p{${name}}+`, "gu");
-    for (const [text, first] of [
-      [units, 0],
-      [rest, 0xe000],
-    ] as const) {
-      for (const { index, 0: found } of text.matchAll(run)) {
-        classes.fill(kind, first + index, first + index + found.length);
-      }
-    }
-  }
-  astral = [
+function ask(character: string): number {
+  // No literals: their tables of characters would be made when the file is parsed.
+  expressions ??= [
     [/\p{L}/u, LETTER],
     [/\p{N}/u, NUMBER],
+    [/\p{White_Space}/u, SPACE],
   ];
-  return classes;
-}
-
-/** The classes of all UTF-16 units; halves of surrogate pairs are in none. */
-export function classTable(): Uint8Array {
-  table ??= makeTable();
-  return table;
+  return expressions.find(([expression]) => expression.test(character))?.[1] ?? OTHER;
 }
 
 /** The class of the character that begins at `at` of a text. */
-export function classAt(classes: Uint8Array, text: string, at: number): number {
+export function classAt(text: string, at: number): number {
   const unit = text.charCodeAt(at);
-  if ((unit & 0xfc00) !== 0xd800) return classes[unit]!;
-  const point = text.codePointAt(at)!;
-  if (point < UNITS) return OTHER;
-  const character = String.fromCodePoint(point);
-  return astral.find(([pattern]) => pattern.test(character))?.[1] ?? OTHER;
+  const kind = known[unit]!;
+  if (kind !== 0) return kind;
+  // A half of a pair without the other is in no class; a whole pair is asked for each time.
+  if (widthAt(text, at) === 2) return ask(String.fromCodePoint(text.codePointAt(at)!));
+  const asked = ask(text.charAt(at));
+  // What begins a pair is remembered for neither.
+  if ((unit & 0xfc00) !== 0xd800) known[unit] = asked;
+  return asked;
 }
 
 /** How many UTF-16 units the character that begins at `at` of a text has. */

@@ -14,7 +14,7 @@ export function slotsFor(entries: number): number {
 /** The numbers 0, 1, ... of the pairs that were added. */
 export class PairIndex {
   size = 0;
-  readonly #seed = Math.imul(Math.floor(performance.now() * 1000), 0x9e3779b1);
+  readonly #seed = Math.imul(Date.now(), 0x9e3779b1);
   #first: Int32Array;
   #second: Int32Array;
   // The number of a pair plus one; 0 where there is none. At most half full.

@@ -4,7 +4,7 @@
 // patterns of splitPatterns.ts or a plain string), Digits and Sequence; any other component is refused by its name
 // rather than ignored.
 import { FormatError } from "../core/error.ts";
-import { classAt, classTable, NUMBER, widthAt } from "./characterClass.ts";
+import { classAt, NUMBER, widthAt } from "./characterClass.ts";
 import { asComponent, asList, bare, type Component, show } from "./jsonFields.ts";
 import { gpt2Pattern, type Scanner, splitScanner } from "./splitPatterns.ts";
 
@@ -48,13 +48,12 @@ function findPattern(scanner: Scanner): Finder {
 }
 
 function findDigits(most: number): Finder {
-  const classes = classTable();
   return (text, from) => {
     for (let at = from; at < text.length; at += widthAt(text, at)) {
-      if (classAt(classes, text, at) !== NUMBER) continue;
+      if (classAt(text, at) !== NUMBER) continue;
       let end = at;
       for (let n = 0; n < most && end < text.length; n++) {
-        if (classAt(classes, text, end) !== NUMBER) break;
+        if (classAt(text, end) !== NUMBER) break;
         end += widthAt(text, end);
       }
       return [at, end];

@@ -4,26 +4,13 @@ import { decode, unescapeInto } from "../core/json-string.ts";
 import type { BpeDefinition } from "./bpeDefinition.ts";
 import { asId, bare, fail, LARGEST_ID, show } from "./jsonFields.ts";
 import { failMerge, MergeTable } from "./merges.ts";
-import type { Place, TokenizerFile } from "./tokenizerFile.ts";
+import type { ModelKey, Place, TokenizerFile } from "./tokenizerFile.ts";
 import { type Piece, TokenTable } from "./tokenTable.ts";
 
 const BLANK = 0x20;
 
-const modelKeys = [
-  "byte_fallback",
-  "continuing_subword_prefix",
-  "dropout",
-  "end_of_word_suffix",
-  "fuse_unk",
-  "ignore_merges",
-  "merges",
-  "type",
-  "unk_token",
-  "vocab",
-] as const;
-
 // Fields of the model that change what is encoded, with the values that mean "off".
-const refusedModelFields: readonly (readonly [(typeof modelKeys)[number], readonly unknown[]])[] = [
+const refusedModelFields: readonly (readonly [ModelKey, readonly unknown[]])[] = [
   ["dropout", [null, undefined, 0]],
   ["continuing_subword_prefix", [null, undefined, ""]],
   ["end_of_word_suffix", [null, undefined, ""]],
@@ -37,9 +24,11 @@ export interface BpeParts extends Pick<BpeDefinition, "unkTokenId" | "ignoreMerg
 }
 
 /** Reads the `model`. @throws FormatError that names what is broken or not supported */
-export function readBpe(file: TokenizerFile, place: Place | undefined): BpeParts {
-  const places = file.members(place, "model", modelKeys);
-  const small = (key: (typeof modelKeys)[number]) => file.small(places.get(key), `model.${key}`);
+export function readBpe(file: TokenizerFile): BpeParts {
+  const place = file.places.get("model");
+  if (place === undefined || file.at(place).peek() !== "{") fail("model must be an object.");
+  const places = file.modelPlaces;
+  const small = (key: ModelKey) => file.small(places.get(key), `model.${key}`);
   // Files older than 2020 leave the type of a BPE model out.
   const type = small("type") ?? "BPE";
   if (type !== "BPE")

@@ -8,7 +8,7 @@ import { asComponent, asList, bare, type Component, fail, show } from "./jsonFie
 import { readAddedTokens } from "./readAddedTokens.ts";
 import { type BpeParts, readBpe } from "./readBpe.ts";
 import { readTemplate, type Template } from "./template.ts";
-import { TokenizerFile, WHOLE } from "./tokenizerFile.ts";
+import { TokenizerFile } from "./tokenizerFile.ts";
 
 /** Options of `readTokenizerJson`: the file does not say which tokens begin and end a document. */
 export interface ReadTokenizerOptions {
@@ -56,14 +56,7 @@ function readNormalizer(value: unknown): NormalForm[] {
  */
 export function readTokenizerParts(source: string | Uint8Array | object): TokenizerParts {
   const file = new TokenizerFile(source);
-  const places = file.members(WHOLE, "the file", [
-    "added_tokens",
-    "decoder",
-    "model",
-    "normalizer",
-    "post_processor",
-    "pre_tokenizer",
-  ]);
+  const { places } = file;
   const decoder = asComponent(file.small(places.get("decoder"), "decoder"), "decoder");
   if (decoder.type !== "ByteLevel") {
     fail(`the decoder ${bare(decoder.type)} is not supported; expected ByteLevel.`);
@@ -72,7 +65,7 @@ export function readTokenizerParts(source: string | Uint8Array | object): Tokeni
   const forms = readNormalizer(file.small(places.get("normalizer"), "normalizer"));
   if (forms.length > MOST_FORMS) fail(`there are more than ${MOST_FORMS} normalizers.`);
   const template = readTemplate(file.small(places.get("post_processor"), "post_processor"));
-  const model = readBpe(file, places.get("model"));
+  const model = readBpe(file);
   return {
     ...model,
     ...template,

@@ -9,7 +9,7 @@
 //   marks         ` ?[^\s\p{L}\p{N}]+`      and the line ends behind them
 //   line ends     none                      or `\s*[\r\n]+`
 //   spaces        `\s+(?!\S)|\s+`           a run but its last character, if something follows
-import { classAt, classTable, LETTER, NUMBER, OTHER, SPACE, widthAt } from "./characterClass.ts";
+import { classAt, LETTER, NUMBER, OTHER, SPACE, widthAt } from "./characterClass.ts";
 
 /** GPT-2's pattern, which the ByteLevel pre-tokenizer applies when `use_regex` is set. */
 export const gpt2Pattern =
@@ -49,7 +49,6 @@ function isLineEnd(unit: number): boolean {
 
 /** Finds where pre-tokens end, one after the other. */
 export class Scanner {
-  readonly #classes = classTable();
   readonly #style: Style;
 
   constructor(style: Style) {
@@ -65,11 +64,11 @@ export class Scanner {
       pattern.lastIndex = at + 1;
       if (pattern.test(text)) return pattern.lastIndex;
     }
-    const kind = classAt(this.#classes, text, at);
+    const kind = classAt(text, at);
     if (kind === LETTER) return this.#run(text, at, LETTER);
     if (kind === NUMBER) return this.#run(text, at, NUMBER, digits);
     const next = at + widthAt(text, at);
-    const following = next < text.length ? classAt(this.#classes, text, next) : SPACE;
+    const following = next < text.length ? classAt(text, next) : SPACE;
     if (unit === BLANK) {
       if (following === LETTER || (following === NUMBER && gpt2)) {
         return this.#run(text, next, following);
@@ -84,7 +83,7 @@ export class Scanner {
   #run(text: string, from: number, kind: number, most = Number.POSITIVE_INFINITY): number {
     let at = from;
     for (let n = 0; n < most && at < text.length; n++) {
-      if (classAt(this.#classes, text, at) !== kind) break;
+      if (classAt(text, at) !== kind) break;
       at += widthAt(text, at);
     }
     return at;

@@ -29,7 +29,7 @@ export class TokenTable implements Vocabulary {
   #ends: Int32Array;
   // The number of a token plus one; 0 where there is none. At most half full.
   #slots: Int32Array;
-  readonly #seed = Math.floor(performance.now() * 1000) | 0;
+  readonly #seed = Math.imul(Date.now(), 0x9e3779b1);
 
   /**
    * @param file the bytes in which tokens lie

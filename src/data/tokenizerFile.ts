@@ -17,14 +17,39 @@ export interface Place {
   readonly values: number;
 }
 
-/** The place of the whole file. */
-export const WHOLE: Place = { position: 0, values: 0 };
+const FILE_KEYS = [
+  "added_tokens",
+  "decoder",
+  "model",
+  "normalizer",
+  "post_processor",
+  "pre_tokenizer",
+] as const;
+const MODEL_KEYS = [
+  "byte_fallback",
+  "continuing_subword_prefix",
+  "dropout",
+  "end_of_word_suffix",
+  "fuse_unk",
+  "ignore_merges",
+  "merges",
+  "type",
+  "unk_token",
+  "vocab",
+] as const;
+
+/** The members of the file, and of its model, that are read. */
+export type FileKey = (typeof FILE_KEYS)[number];
+export type ModelKey = (typeof MODEL_KEYS)[number];
 
 /** A JSON text of a stranger whose syntax was checked. */
 export class TokenizerFile {
+  /** Where the members of the file are, and those of its model if that is an object. */
+  readonly places: Map<FileKey, Place> = new Map();
+  readonly modelPlaces: Map<ModelKey, Place> = new Map();
   readonly #bytes: Uint8Array;
 
-  /** @throws FormatError for what is no JSON, or nested deeper than any tokenizer.json */
+  /** @throws FormatError for what is no object of JSON, or nested deeper than any tokenizer.json */
   constructor(source: string | Uint8Array | object) {
     this.#bytes = utf8Of(source);
     let reader: JsonReader;
@@ -33,42 +58,39 @@ export class TokenizerFile {
     } catch {
       throw utf8Error(this.#bytes, FILE);
     }
+    const twice: string[] = [];
+    let isObject: boolean;
     try {
       reader.skipByteOrderMark();
-      reader.skip();
+      isObject = reader.peek() === "{";
+      if (isObject) this.#walk(reader, twice);
+      else reader.skip();
       reader.end();
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      fail(`the file is no JSON: ${error.message.replace(`${FILE} is not valid: `, "")}`);
+      return fail(`the file is no JSON: ${error.message.replace(`${FILE} is not valid: `, "")}`);
     }
+    if (!isObject) fail("the file must be an object.");
+    if (twice.length > 0) fail(`the file has the key ${show(twice[0])} twice.`);
+  }
+
+  // Once through the file: all values are stepped over, the places of some are kept.
+  #walk(reader: JsonReader, twice: string[]): void {
+    reader.object((name) => {
+      const isModel = name === "model" && reader.peek() === "{";
+      note(reader, name, FILE_KEYS, this.places, twice, () => {
+        if (!isModel) return reader.skip(1);
+        reader.object((inner) => {
+          note(reader, inner, MODEL_KEYS, this.modelPlaces, twice, () => reader.skip(2));
+        }, MODEL_KEYS);
+        return 1;
+      });
+    }, FILE_KEYS);
   }
 
   /** A cursor in front of a value. */
   at({ position }: Pick<Place, "position">): JsonReader {
-    const reader = new JsonReader(this.#bytes, FILE, position);
-    if (position === 0) reader.skipByteOrderMark();
-    return reader;
-  }
-
-  /** Where the values of some keys of an object stand; `where` names the object in errors. */
-  members<Key extends string>(
-    place: Place | undefined,
-    where: string,
-    keys: readonly Key[],
-  ): Map<Key, Place> {
-    const reader = place === undefined ? undefined : this.at(place);
-    if (reader?.peek() !== "{") return fail(`${where} must be an object.`);
-    const found = new Map<Key, Place>();
-    reader.object((name) => {
-      const key = keys.find((one) => one === name);
-      reader.peek();
-      const { position } = reader;
-      const values = reader.skip();
-      if (key === undefined) return;
-      if (found.has(key)) fail(`${where} has the key ${show(key)} twice.`);
-      found.set(key, { position, values });
-    }, keys);
-    return found;
+    return new JsonReader(this.#bytes, FILE, position);
   }
 
   /** A small value; undefined without a place. `where` names it in errors. */
@@ -88,6 +110,23 @@ export class TokenizerFile {
       return fail(`${where} holds NaN or an infinity.`);
     }
   }
+}
+
+function note<Key extends string>(
+  reader: JsonReader,
+  name: string,
+  keys: readonly Key[],
+  places: Map<Key, Place>,
+  twice: string[],
+  skip: () => number,
+): void {
+  reader.peek();
+  const { position } = reader;
+  const values = skip();
+  const key = keys.find((one) => one === name);
+  if (key === undefined) return;
+  if (places.has(key)) twice.push(key);
+  places.set(key, { position, values });
 }
 
 function utf8Of(source: string | Uint8Array | object): Uint8Array {
