@@ -2,10 +2,12 @@
 // nothing that decides the result has changed since.
 
 import { createHash } from "node:crypto";
+import type { Engine } from "../core/engine.ts";
 import { FormatError, LowrankError } from "../core/error.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { difference } from "../train/arithmetic.ts";
 import { type Arguments, CommandLineError, readArguments } from "./arguments.ts";
 import { flagOf, type OptionsFor } from "./option.ts";
 import type { RunDirectory } from "./runDirectory.ts";
@@ -27,14 +29,34 @@ export interface RunRecord {
   /** Options whose address holds a user or a query, which is not written down: they must be given again. */
   readonly withheld?: readonly Address[];
   readonly fingerprint: Fingerprint;
-  /** Which build of the engine computes: the other one gives other bits. */
+  /** What makes the bits besides: of an earlier record's only the build is known. */
   readonly build: string;
+  readonly multiplyAdds?: string;
+  readonly revision?: string;
   /** Held-out loss before the first step; null while it is not known, or with nothing held out. */
   readonly before: EvaluationSummary | null;
   /** It was told to write over an earlier run, whose results go when its own are saved. */
   readonly overwrites?: boolean;
   /** Its results are saved. */
   readonly finished?: boolean;
+}
+
+/**
+ * What to say of a record's run when it goes on with other bits than it was started with; null when they are the same.
+ * @throws LowrankError where the bits were to be the same
+ */
+export function otherBits(record: RunRecord, engine: Engine): string | null {
+  const { build, multiplyAdds, revision = "1" } = record;
+  const known = { build, revision, ...(multiplyAdds === undefined ? {} : { multiplyAdds }) };
+  const other = difference(known, engine);
+  if (other === null) return null;
+  if (!engine.deterministic) {
+    return `The run was started ${other}: the result is as good, but not the same to the bit.`;
+  }
+  throw new LowrankError(
+    `The run was started ${other}: with --deterministic it cannot go on. Use the version of lowrank that it was started ` +
+      "with, or start it again.",
+  );
 }
 
 export function fingerprint(model: Transformer, data: Dataset): Fingerprint {
@@ -145,6 +167,9 @@ function parse(bytes: Uint8Array, path: string): RunRecord {
       record.arguments.every((word) => typeof word === "string") &&
       typeof record.fingerprint?.model === "string" &&
       typeof record.fingerprint.data === "string" &&
+      [record.build, record.multiplyAdds, record.revision].every(
+        (word) => word === undefined || typeof word === "string",
+      ) &&
       (record.withheld ?? []).every((key) => key === "model" || key === "data") &&
       (record.before === null || typeof record.before?.loss === "number");
     return isRecord ? record : fail();

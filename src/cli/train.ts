@@ -4,6 +4,7 @@
 import { constants } from "node:os";
 import { FormatError } from "../core/error.ts";
 import { absolutePath, readFile } from "../core/files.ts";
+import { arithmeticOf } from "../train/arithmetic.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { guardInputs } from "./inputGuard.ts";
@@ -14,6 +15,7 @@ import {
   checkFingerprint,
   describeOptions,
   formatRecord,
+  otherBits,
   type RunRecord,
   readRecord,
   wordsOf,
@@ -108,7 +110,7 @@ function begin(run: Run): RunRecord {
   const record: RunRecord = {
     ...describeOptions(run.values, absolutePath),
     fingerprint: run.fingerprint,
-    build: run.engine.build,
+    ...arithmeticOf(run.engine),
     before,
     ...(run.values.overwrite ? { overwrites: true } : {}),
   };
@@ -120,13 +122,9 @@ function begin(run: Run): RunRecord {
 function goOn(run: Run, record: RunRecord): RunRecord {
   const { directory, trainer, engine, show, values } = run;
   checkFingerprint(record, run.fingerprint);
+  const other = otherBits(record, engine);
   directory.tidy();
-  if (record.build !== engine.build) {
-    const message =
-      `The run was started with the ${record.build} build of the engine and goes on with the ${engine.build} one: ` +
-      "the result is as good, but not the same to the bit.";
-    show({ event: "warning", message });
-  }
+  if (other !== null) show({ event: "warning", message: other });
   const skipped: { path: string; reason: string }[] = [];
   for (const { path, step } of directory.checkpoints()) {
     try {
@@ -143,6 +141,8 @@ function goOn(run: Run, record: RunRecord): RunRecord {
       skipped,
       lossBefore: record.before?.loss ?? null,
     });
+    // What was said of the whole run need not be said of its last state again.
+    if (other === null) for (const message of trainer.warnings) show({ event: "warning", message });
     const words = wordsOf(values, absolutePath);
     const rate = (from: readonly string[]) => from.find((word) => /^--lr=/.test(word));
     if (rate(words) !== rate(record.arguments)) {

@@ -7,7 +7,7 @@
 
 import { countLeft, countTaken, makeRoom } from "./collect.ts";
 import { type ChosenModule, chooseModule } from "./compile.ts";
-import type { EngineOptions } from "./engineOptions.ts";
+import { type EngineOptions, INITIAL_PAGES, maximumPages, PAGE } from "./engineOptions.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { tileForm } from "./features.ts";
@@ -19,8 +19,6 @@ import { checkThreads, makePool, type ThreadPool, WORTH_WORKERS } from "./thread
 import { widenVectors } from "./wideVectors.ts";
 
 const UNSHARED = STATE / 8 + Counter.unsharedNanoseconds;
-const PAGE = 65536;
-const INITIAL_PAGES = 16;
 
 /** The scope that a tensor belongs to; tensors of a closed scope are released. */
 export interface Lifetime {
@@ -35,6 +33,8 @@ export interface Lifetime {
 export class Engine {
   /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
   readonly build: "baseline" | "relaxed";
+  /** Was the build asked for that gives the same bits everywhere? */
+  readonly deterministic: boolean;
   readonly wasm: Exports;
   /** Open scopes, outermost first. */
   readonly scopes: Lifetime[] = [];
@@ -57,13 +57,14 @@ export class Engine {
   #over: (() => LowrankError) | null = null;
 
   private constructor(
-    chosen: ChosenModule,
+    chosen: ChosenModule & { readonly deterministic: boolean },
     memory: WebAssembly.Memory,
     wasm: Exports,
     pool: ThreadPool | null,
     maximum: number,
   ) {
     this.build = chosen.build;
+    this.deterministic = chosen.deterministic;
     this.wasm = guarded(wasm, {
       after: () => {
         // The counters lie where even an old view shows them.
@@ -81,18 +82,13 @@ export class Engine {
   }
 
   static async create(options: EngineOptions = {}): Promise<Engine> {
-    const maximumBytes = options.maximumMemory ?? 65536 * PAGE;
-    const maximum = Math.floor(maximumBytes / PAGE);
-    if (!(maximum >= INITIAL_PAGES && maximum <= 65536)) {
-      throw new UsageError(
-        `maximumMemory is ${maximumBytes} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
-      );
-    }
+    const maximum = maximumPages(options);
     checkThreads(options.threads);
     const room = makeRoom();
     if (room !== null) await room;
+    const deterministic = options.deterministic ?? false;
     const chosen = chooseModule({
-      deterministic: options.deterministic ?? false,
+      deterministic,
       ...(options.module === undefined ? {} : { module: options.module }),
     });
     const memory = new WebAssembly.Memory({
@@ -110,7 +106,7 @@ export class Engine {
     const { module, shared } = chosen;
     const wanted = { module, memory, wasm, count: options.threads, workerUrl: options.workerUrl };
     const pool = shared ? await makePool(wanted) : null;
-    return new Engine(chosen, memory, wasm, pool, maximum * PAGE);
+    return new Engine({ ...chosen, deterministic }, memory, wasm, pool, maximum * PAGE);
   }
 
   /** Threads that large ops use now; when `init` was given no number, 1 until workers have been worth their start and come. */

@@ -1,5 +1,12 @@
 // What a caller may say about the engine.
 
+import { UsageError } from "./error.ts";
+
+/** Bytes of a page of WebAssembly's memory. */
+export const PAGE = 65536;
+/** Pages that an engine begins with. */
+export const INITIAL_PAGES = 16;
+
 /** How `init` sets the engine up. */
 export interface EngineOptions {
   /** The baseline build: the same bits on every machine, in every runtime. Default false. */
@@ -22,4 +29,16 @@ export interface EngineOptions {
   readonly wideVectors?: boolean;
   /** The worker's script, for pages whose content policy forbids `data:` workers. */
   readonly workerUrl?: string | URL;
+}
+
+/**
+ * The most pages that an engine may have.
+ * @throws UsageError for an amount that no engine can have
+ */
+export function maximumPages({ maximumMemory = 65536 * PAGE }: EngineOptions): number {
+  const maximum = Math.floor(maximumMemory / PAGE);
+  if (maximum >= INITIAL_PAGES && maximum <= 65536) return maximum;
+  throw new UsageError(
+    `maximumMemory is ${maximumMemory} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
+  );
 }

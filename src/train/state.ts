@@ -1,10 +1,10 @@
 // A training state as bytes: what a run depends on, in a safetensors file behind a header that guards it.
 //   | "LOWRANK1" | length of the rest, u32 | CRC-32 of the rest, u32 | safetensors |
 // Tensors: parameter.<name>, and moment.<i>.<j>, the j-th of the optimizer's i-th parameter. The metadata holds
-// the run's step and setup, and the steps of each parameter.
+// the run's step and setup, the steps of each parameter, and the arithmetic of the engine.
 
+import type { Engine } from "../core/engine.ts";
 import { FormatError, UsageError } from "../core/error.ts";
-import { revisionEntry } from "../core/revision.ts";
 import {
   fromFloat32,
   readSafetensors,
@@ -14,12 +14,14 @@ import {
 } from "../io/safetensors.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type Arithmetic, arithmeticEntries, arithmeticIn } from "./arithmetic.ts";
 import { crc32 } from "./checksum.ts";
 
 const MAGIC = "LOWRANK1";
 const HEADER = 16;
 
 export interface TrainingState {
+  readonly engine: Engine;
   readonly step: number;
   /** What must be equal for the run to go on, by plural names. */
   readonly setup: Readonly<Record<string, unknown>>;
@@ -28,6 +30,7 @@ export interface TrainingState {
 }
 
 export interface RestoredState {
+  readonly arithmetic: Arithmetic;
   readonly step: number;
   readonly parameters: ReadonlyMap<string, Float32Array>;
   readonly optimizer: OptimizerState;
@@ -50,7 +53,7 @@ export function writeState(state: TrainingState): Uint8Array {
       key,
       JSON.stringify(value),
     ]),
-    revisionEntry(),
+    ...arithmeticEntries(state.engine),
     ["step", String(state.step)],
     ["optimizer", state.optimizer.optimizer],
     ["steps", JSON.stringify(state.optimizer.parameters.map((parameter) => parameter?.step ?? 0))],
@@ -123,6 +126,7 @@ export function readState(
   const [step = 0] = wholeNumbers(`[${metadata.get("step")}]`, name);
   const steps = wholeNumbers(metadata.get("steps"), name);
   return {
+    arithmetic: arithmeticIn(metadata),
     step,
     parameters: restored,
     optimizer: {

@@ -19,6 +19,7 @@ import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
 import { manualSeed } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { difference } from "./arithmetic.ts";
 import { crc32 } from "./checksum.ts";
 import { trainedTokens } from "./evaluate.ts";
 import type { StepReport, TrainerOptions } from "./progress.ts";
@@ -77,6 +78,7 @@ export class Trainer {
   /** Adds a batch's gradients, times a factor [1]; gives its loss times the factor. */
   readonly #backward: Captured<[TokenBatch, Float32Array], Tensor>;
   #step = 0;
+  #warnings: readonly string[] = [];
 
   constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
     this.model = model;
@@ -111,6 +113,11 @@ export class Trainer {
   /** Optimizer steps done. */
   get step(): number {
     return this.#step;
+  }
+
+  /** What `loadState` had to say of the state that it took: that the run goes on with other bits. */
+  get warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   get done(): boolean {
@@ -199,6 +206,7 @@ export class Trainer {
   /** Everything that the rest of the run depends on: weights that train, moments, step, options. */
   state(): Uint8Array {
     return writeState({
+      engine: this.model.engine,
       step: this.#step,
       setup: this.#setup(),
       parameters: this.#parameters,
@@ -208,14 +216,28 @@ export class Trainer {
 
   /**
    * Goes on from where `state()` was taken. The model, data and options must be the same; but `gradientCheckpointing`,
-   * which changes no bit, may be another, and `lr`, for going on after the loss was not finite.
-   * @throws FormatError for damaged bytes, UsageError for another run's; then nothing has changed.
+   * which changes no bit, may be another, and `lr`, for going on after the loss was not finite. Where the engine computes
+   * with other bits than the one that made the state, `warnings` says so.
+   * @throws FormatError for damaged bytes, UsageError for another run's, or in a deterministic engine for one of other
+   *   bits; then nothing has changed.
    */
   loadState(bytes: Uint8Array, name = "The training state"): void {
     const state = readState(bytes, name, this.#setup(), this.#parameters);
+    const { engine } = this.model;
+    const other = difference(state.arithmetic, engine);
+    if (other !== null && engine.deterministic) {
+      throw new UsageError(
+        `${name} was made ${other}: the bits would not be those of a run that was never stopped, which is what deterministic ` +
+          "asks for. Leave it out, or start the run again.",
+      );
+    }
     this.#optimizer.loadStateDict(state.optimizer);
     for (const [key, parameter] of this.#parameters) parameter.set(state.parameters.get(key) ?? []);
     this.#step = state.step;
+    this.#warnings =
+      other === null
+        ? []
+        : [`${name} was made ${other}: the result is as good, but not the same to the bit.`];
   }
 
   /** What must be equal for a run to go on. */
