@@ -78,11 +78,12 @@ export { logSoftmax, softmax } from "./tensor/softmax.ts";
 
 // Layers and models.
 
-export { type Context, SelfAttention } from "./nn/attention.ts";
+export { SelfAttention } from "./nn/attention.ts";
 export type { TokenBatch } from "./nn/batch.ts";
 export { Block } from "./nn/block.ts";
 export { KvCache, type LayerCache } from "./nn/cache.ts";
 export type { Activation, ModelConfig } from "./nn/config.ts";
+export type { Context } from "./nn/context.ts";
 export { Embedding } from "./nn/embedding.ts";
 export { emptyParameter, type Initializer, normalInitializer, type Role } from "./nn/init.ts";
 export { Linear, type LinearLike, type LinearOptions } from "./nn/linear.ts";

@@ -6,32 +6,20 @@ import { allOrNothing } from "../tensor/apply.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
 import { ropeKnown } from "../tensor/rope.ts";
 import { composed } from "../tensor/scope.ts";
-import { slice } from "../tensor/shape.ts";
+import { concat, slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
+import type { Context } from "./context.ts";
 import type { Initializer } from "./init.ts";
 import { Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
-
-/** What every layer of a forward pass shares. */
-export interface Context {
-  readonly batchSize: number;
-  readonly blockSize: number;
-  /** Position of each token in its document, int32 [B, T]; `rotary` has all of them. */
-  readonly positions: Tensor;
-  /** First key that each query may see, int32 [B, T]; absent when that is 0 for all. */
-  readonly starts?: Tensor;
-  /** How many tokens are in the cache before these. */
-  readonly offset: () => number;
-  /** cos and sin of the rotary angles, [positions, d/2, 2]. */
-  readonly rotary: Tensor | null;
-}
 
 /**
  * The attention of one layer: projections, rotary positions if the model has them, and the output projection.
  */
 export class SelfAttention extends Module {
+  override readonly kind = "attention";
   readonly #config: ModelConfig;
   readonly #fused: boolean;
 
@@ -83,14 +71,18 @@ export class SelfAttention extends Module {
 
   #compute(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
     const { heads, kvHeads, headDim, ropeStyle } = this.#config;
-    const { batchSize: b, blockSize: t, rotary, positions, offset } = context;
+    const { batchSize: b, blockSize: t, rotary, positions, offset, prefix } = context;
     const [q0, k0, v0] = this.#queriesKeysValues(x);
     let q = q0.reshape([b, t, heads, headDim]);
     let k = k0.reshape([b, t, kvHeads, headDim]);
-    const v = v0.reshape([b, t, kvHeads, headDim]);
+    let v = v0.reshape([b, t, kvHeads, headDim]);
     if (rotary !== null) {
       q = ropeKnown(q, rotary, positions, ropeStyle);
       k = ropeKnown(k, rotary, positions, ropeStyle);
+    }
+    if (prefix !== undefined) {
+      k = concat([prefix.keys, k], 1);
+      v = concat([prefix.values, v], 1);
     }
     const starts = context.starts === undefined ? {} : { starts: context.starts };
     let mixed: Tensor;
@@ -99,7 +91,8 @@ export class SelfAttention extends Module {
     } else {
       writeCache(cache.keys, k, offset);
       writeCache(cache.values, v, offset);
-      mixed = attention(q, cache.keys, cache.values, { ...starts, offset });
+      const first = (): number => offset() + (prefix?.keys.shape[1] ?? 0);
+      mixed = attention(q, cache.keys, cache.values, { ...starts, offset: first });
     }
     return this.#project(this.#fused ? "c_proj" : "o_proj", mixed.reshape([b, t, heads * headDim]));
   }

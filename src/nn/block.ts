@@ -4,13 +4,15 @@ import { allOrNothing } from "../tensor/apply.ts";
 import { add } from "../tensor/elementwise.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Context, SelfAttention } from "./attention.ts";
+import { SelfAttention } from "./attention.ts";
 import type { LayerCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
+import type { Context } from "./context.ts";
 import type { Initializer } from "./init.ts";
+import type { Layer } from "./layer.ts";
 import { Mlp } from "./mlp.ts";
 import { Module } from "./module.ts";
-import { familyNames } from "./names.ts";
+import { type FamilyNames, familyNames } from "./names.ts";
 import { LayerNorm, type Norm, RmsNorm } from "./norm.ts";
 
 /** The norm that `config` asks for. */
@@ -21,23 +23,19 @@ export function makeNorm(config: ModelConfig, init: Initializer): Norm {
 
 /** One layer of a Transformer: attention and MLP, each behind a norm and added to the residual. */
 export class Block extends Module {
-  readonly #attentionNorm: Norm;
-  readonly #attention: SelfAttention;
-  readonly #mlpNorm: Norm;
-  readonly #mlp: Mlp;
+  override readonly kind = "block";
+  readonly #names: FamilyNames;
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
     const names = familyNames(config.modelType);
-    [this.#attentionNorm, this.#attention, this.#mlpNorm, this.#mlp] = allOrNothing(
-      () =>
-        [
-          this.addModule(names.attentionNorm, makeNorm(config, init)),
-          this.addModule(names.attention, new SelfAttention(config, init)),
-          this.addModule(names.mlpNorm, makeNorm(config, init)),
-          this.addModule(names.mlp, new Mlp(config, init)),
-        ] as const,
-    );
+    this.#names = names;
+    allOrNothing(() => {
+      this.addModule(names.attentionNorm, makeNorm(config, init));
+      this.addModule(names.attention, new SelfAttention(config, init));
+      this.addModule(names.mlpNorm, makeNorm(config, init));
+      this.addModule(names.mlp, new Mlp(config, init));
+    });
   }
 
   /** h [B, T, D] to [B, T, D]. */
@@ -46,10 +44,12 @@ export class Block extends Module {
   }
 
   #compute(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    const part = (name: string): Layer => this.child(name) as Layer;
+    const { attentionNorm, attention, mlpNorm, mlp } = this.#names;
     const attended = add(
       h,
-      this.#attention.forward(this.#attentionNorm.forward(h), context, cache),
+      part(attention).forward(part(attentionNorm).forward(h), context, cache),
     );
-    return add(attended, this.#mlp.forward(this.#mlpNorm.forward(attended)));
+    return add(attended, part(mlp).forward(part(mlpNorm).forward(attended)));
   }
 }

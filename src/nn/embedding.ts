@@ -7,6 +7,7 @@ import { Module } from "./module.ts";
 
 /** Rows of a table [numEmbeddings, embeddingDim]. */
 export class Embedding extends Module {
+  override readonly kind = "embedding";
   readonly numEmbeddings: number;
   readonly embeddingDim: number;
 

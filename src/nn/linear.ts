@@ -23,11 +23,25 @@ export interface LinearOptions {
 export interface LinearLike extends Module {
   readonly inFeatures: number;
   readonly outFeatures: number;
+  /** Files hold the weight as [in, out]. */
+  readonly storedTransposed: boolean;
+  /** W [outFeatures, inFeatures]. */
+  readonly weight: Tensor;
+  /** b [outFeatures], or null. */
+  readonly bias: Tensor | null;
   forward(x: Tensor): Tensor;
+  /** The cross-entropy of `forward(x)` as logits. */
+  loss(x: Tensor, targets: Tensor, options?: CrossEntropyOptions): Tensor;
+}
+
+/** Whether a module is a linear layer, or stands for one. */
+export function isLinear(module: Module): module is LinearLike {
+  return module.kind === "linear";
 }
 
 /** y = x·Wᵀ + b with W [outFeatures, inFeatures]. */
 export class Linear extends Module implements LinearLike {
+  override readonly kind = "linear";
   readonly inFeatures: number;
   readonly outFeatures: number;
   readonly hasBias: boolean;
@@ -62,7 +76,7 @@ export class Linear extends Module implements LinearLike {
 
   /** Puts another weight of the same shape in place; the old one is not disposed of. */
   replaceWeight(weight: Tensor): void {
-    this.addParameter("weight", weight);
+    this.replaceParameter("weight", weight);
   }
 
   /** The cross-entropy of `forward(x)` as logits; without a bias they are not stored. See `linearCrossEntropy`. */

@@ -19,6 +19,7 @@ const ACTIVATIONS: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
 
 /** The MLP of one layer, gated or plain. */
 export class Mlp extends Module {
+  override readonly kind = "mlp";
   readonly #activation: (x: Tensor) => Tensor;
   readonly #gated: boolean;
   readonly #up: string;

@@ -1,8 +1,8 @@
 // The base of all layers: a tree of named modules with named parameters. Names are those of Hugging Face
 // checkpoints ("model.layers.0.self_attn.q_proj.weight"), so that PEFT's target names fit.
 //
-// Children are looked up by name at each call, so that a layer can be replaced from outside by another one that
-// maps the same shapes. The modules themselves know nothing of what replaces them.
+// Children are looked up by name at each call, so that every one of them can be replaced from outside by another one
+// that maps the same shapes. The modules themselves know nothing of what replaces them.
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
@@ -16,11 +16,29 @@ export type StateDict = Map<
   { readonly shape: readonly number[]; readonly data: Float32Array }
 >;
 
+/** What a module is to whoever looks for a place to put something of their own. "model" maps embedded tokens to hidden states. */
+export type ModuleKind =
+  | "linear"
+  | "embedding"
+  | "norm"
+  | "attention"
+  | "mlp"
+  | "block"
+  | "model"
+  | "other";
+
 /** A layer or model: named parameters, named children, and what applies to all of them. */
 export class Module {
-  readonly #children = new Map<string, Module>();
-  readonly #parameters = new Map<string, Tensor>();
+  readonly kind: ModuleKind = "other";
+  readonly #children: Map<string, Module>;
+  readonly #parameters: Map<string, Tensor>;
   #training = false;
+
+  /** @param inner the module that this one stands for, if any: they have the same parts and parameters */
+  constructor(inner?: Module) {
+    this.#children = inner === undefined ? new Map() : inner.#children;
+    this.#parameters = inner === undefined ? new Map() : inner.#parameters;
+  }
 
   /** Adds a child under a name. */
   protected addModule<T extends Module>(name: string, child: T): T {
@@ -40,6 +58,12 @@ export class Module {
   protected removeParameter(name: string): void {
     this.#parameters.delete(name);
     structureChanged();
+  }
+
+  /** Puts another tensor of the same shape in the place of a parameter, which is not disposed of. */
+  replaceParameter(name: string, parameter: Tensor): void {
+    this.parameter(name);
+    this.addParameter(name, parameter);
   }
 
   /** The parameter of that name. */

@@ -8,6 +8,7 @@ import { Module } from "./module.ts";
 
 /** (x − mean) / sqrt(variance + eps) · weight + bias over the last axis (Ba et al. 2016). */
 export class LayerNorm extends Module {
+  override readonly kind = "norm";
   readonly eps: number;
 
   constructor(size: number, eps = 1e-5, init: Initializer = emptyParameter) {
@@ -26,6 +27,7 @@ export class LayerNorm extends Module {
 
 /** x / sqrt(mean(x²) + eps) · weight over the last axis (Zhang & Sennrich 2019). */
 export class RmsNorm extends Module {
+  override readonly kind = "norm";
   readonly eps: number;
 
   constructor(size: number, eps = 1e-6, init: Initializer = emptyParameter) {

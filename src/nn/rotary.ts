@@ -34,18 +34,18 @@ export class RotaryTables {
   }
 
   /**
-   * A table that has all of `positions`, int32 [B, T]. A captured step is recorded anew when its inputs hold a later one.
+   * A table that has all of `positions`, int32 [B, T], also after so many virtual tokens. A captured step is recorded anew when its inputs hold a later one.
    * @throws UsageError for a position that the model does not have
    */
-  having(positions: Tensor): Tensor {
+  having(positions: Tensor, virtualTokens = 0): Tensor {
     const { maxPositions } = this.#config;
     const largest = reader(positions);
-    const needed = 1 + largest();
+    const needed = 1 + largest() + virtualTokens;
     if (needed > maxPositions) {
       expectIndices(positions, { op: "rope", name: "position", limit: maxPositions });
     }
     const table = this.reaching(needed);
-    recording()?.holds(() => largest() < (table.shape[0] ?? 0));
+    recording()?.holds(() => largest() + virtualTokens < (table.shape[0] ?? 0));
     expectPositions(positions, table);
     return table;
   }

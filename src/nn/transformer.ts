@@ -7,21 +7,17 @@ import { recording } from "../core/recording.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
-import { add } from "../tensor/elementwise.ts";
-import { recompute } from "../tensor/recompute.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Context } from "./attention.ts";
 import type { TokenBatch } from "./batch.ts";
-import { Block, makeNorm } from "./block.ts";
-import { expectInWindow, expectRoom, type KvCache, lengthen } from "./cache.ts";
+import { Body, type BodyLike } from "./body.ts";
+import { expectInWindow, expectRoom, type KvCache } from "./cache.ts";
 import type { ModelConfig } from "./config.ts";
-import { Embedding } from "./embedding.ts";
+import type { Context } from "./context.ts";
 import { type Initializer, normalInitializer } from "./init.ts";
-import { Linear, type LinearLike } from "./linear.ts";
+import { isLinear, Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
-import { familyNames } from "./names.ts";
-import type { Norm } from "./norm.ts";
+import { type FamilyNames, familyNames } from "./names.ts";
 import { RotaryTables } from "./rotary.ts";
 
 /**
@@ -48,46 +44,11 @@ export interface LossOptions {
   readonly factor?: Tensor;
 }
 
-class Body extends Module {
-  readonly tokens: Embedding;
-  readonly positions: Embedding | null;
-  readonly blocks: readonly Block[];
-  readonly norm: Norm;
-
-  constructor(config: ModelConfig, init: Initializer) {
-    super();
-    const names = familyNames(config.modelType);
-    this.tokens = this.addModule(
-      names.tokens,
-      new Embedding(config.vocabSize, config.hiddenSize, init),
-    );
-    this.positions =
-      config.positions === "learned"
-        ? this.addModule(
-            names.positions,
-            new Embedding(config.maxPositions, config.hiddenSize, init),
-          )
-        : null;
-    const list = this.addModule(names.layers, new List());
-    this.blocks = Array.from({ length: config.layers }, (_, i) =>
-      list.append(String(i), new Block(config, init)),
-    );
-    this.norm = this.addModule(names.finalNorm, makeNorm(config, init));
-  }
-}
-
-/** Numbered modules. */
-class List extends Module {
-  append<T extends Module>(name: string, child: T): T {
-    return this.addModule(name, child);
-  }
-}
-
 /** A decoder-only Transformer, its parameters named as in Hugging Face checkpoints. */
 export class Transformer extends Module {
   readonly config: ModelConfig;
+  readonly #names: FamilyNames;
   #gradientCheckpointing = false;
-  readonly #body: Body;
   // Tables are made when first used, so that checking a checkpoint's names costs no memory.
   readonly #rotary: RotaryTables | null;
 
@@ -98,11 +59,11 @@ export class Transformer extends Module {
     this.config = config;
     this.#rotary = config.positions === "rope" ? new RotaryTables(config) : null;
     const { hiddenSize, vocabSize } = config;
-    this.#body = allOrNothing(() => {
-      const body = this.addModule(familyNames(config.modelType).body, new Body(config, init));
+    this.#names = familyNames(config.modelType);
+    allOrNothing(() => {
+      const body = this.addModule(this.#names.body, new Body(config, init));
       const tied = config.tieWordEmbeddings ? { weight: body.tokens.weight } : {};
       this.addModule("lm_head", new Linear(hiddenSize, vocabSize, { bias: false, ...tied }, init));
-      return body;
     });
   }
 
@@ -134,6 +95,11 @@ export class Transformer extends Module {
     return this.child("lm_head") as LinearLike;
   }
 
+  /** What maps ids to hidden states, or what has replaced it. */
+  get body(): BodyLike {
+    return this.child(this.#names.body) as BodyLike;
+  }
+
   /** Path of the output head among the named modules. */
   get headPath(): string {
     return "lm_head";
@@ -146,8 +112,9 @@ export class Transformer extends Module {
 
   /** cos and sin of the rotary angles for these tokens and those that replays bring; null with learned positions. */
   #rotaryTable({ positions, cache }: ForwardOptions, t: number): Tensor | null {
-    if (positions !== undefined) return this.#rotary?.having(positions) ?? null;
-    return this.#rotary?.reaching(cache?.capacity ?? t) ?? null;
+    const { virtualTokens } = this.body;
+    if (positions !== undefined) return this.#rotary?.having(positions, virtualTokens) ?? null;
+    return this.#rotary?.reaching(cache?.capacity ?? t + virtualTokens) ?? null;
   }
 
   /** Hidden states after the last norm, [B, T, D]. */
@@ -168,16 +135,10 @@ export class Transformer extends Module {
       ...(options.starts === undefined ? {} : { starts: options.starts }),
       offset,
       rotary,
+      recompute: this.gradientCheckpointing,
     };
-    let h = this.#body.tokens.forward(ids);
-    if (this.#body.positions !== null) h = add(h, this.#body.positions.forward(positions));
-    const around = this.gradientCheckpointing ? recompute : (fn: () => Tensor) => fn();
-    this.#body.blocks.forEach((block, i) => {
-      const input = h;
-      h = around(() => block.forward(input, context, cache?.layers[i] ?? null));
-    });
-    if (cache !== undefined) lengthen(cache, t);
-    return this.#body.norm.forward(h);
+    const { body } = this;
+    return body.forward(body.embed(ids), context, cache ?? null);
   }
 
   /**
@@ -207,7 +168,7 @@ export class Transformer extends Module {
     const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
     const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
-    if (head instanceof Linear) {
+    if (isLinear(head)) {
       const above = CHUNKED_ABOVE[head.weight.requiresGrad ? "trained" : "frozen"];
       if (logitBytes > above) return head.loss(hidden, targets, options);
     }
@@ -231,8 +192,10 @@ export class Transformer extends Module {
     }
     const { cache } = options;
     const { window } = this.config;
-    if (window !== undefined) expectInWindow((cache?.length ?? 0) + t, window);
-    expectRoom(t, cache?.length ?? 0, cache?.capacity ?? this.config.maxPositions);
+    const before = cache?.length ?? 0;
+    const taken = before === 0 ? this.body.virtualTokens : before;
+    if (window !== undefined) expectInWindow(taken + t, window);
+    expectRoom(t, taken, cache?.capacity ?? this.config.maxPositions);
     if (cache !== undefined && cache.batchSize !== b) {
       throw new ShapeError(
         `The cache is for ${cache.batchSize} sequences, but ids are [${b}, ${t}].`,
