@@ -95,15 +95,20 @@ export { type ForwardOptions, type LossOptions, Transformer } from "./nn/transfo
 // Adapters.
 
 export { Adapter } from "./adapters/adapter.ts";
-export { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./adapters/config.ts";
+
 export {
   disableAdapters,
   type InjectOptions,
-  injectLora,
   setActiveAdapters,
 } from "./adapters/inject.ts";
 export type { AdapterLayer } from "./adapters/layer.ts";
-export { LoraLayer, type LoraShape } from "./adapters/lora.ts";
+export {
+  injectLora,
+  type LoraConfig,
+  LoraLayer,
+  type LoraOptions,
+  resolveLoraConfig,
+} from "./adapters/lora.ts";
 export { type AdapterSet, adaptersOf, baseParameters } from "./adapters/set.ts";
 
 // Optimizers.

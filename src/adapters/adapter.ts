@@ -1,41 +1,72 @@
-// An adapter: a name, its options, and one layer of its method for each target. What `injectLora` returns.
+// An adapter: a name, a method with its options, and the method's layers on the modules it is for. What `injectLora`
+// returns.
 
 import { escapeControls } from "../core/controls.ts";
-import { ReleasedError } from "../core/error.ts";
+import { ReleasedError, UsageError } from "../core/error.ts";
+import { recording } from "../core/recording.ts";
+import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { LoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
-import { type AdapterSet, adaptersOf } from "./set.ts";
+import type { LoraConfig } from "./lora.ts";
+import { type AdapterMethod, type AnyMethod, type Description, describe } from "./method.ts";
+import type { AdapterSet } from "./set.ts";
+import type { AdapterTensors } from "./source.ts";
 
-/** A named adapter on a model: its tensors, and whether it takes part, as a branch or merged. */
-export class Adapter {
+/** Where an adapter was read from, and what its description said there; io knows what it is. */
+export type Origin = object;
+
+/** What an adapter is made of. */
+export interface AdapterParts<C extends object, M extends Module> {
   readonly name: string;
-  readonly model: Transformer;
-  readonly config: LoraConfig;
-  /** The adapted layers by the path of their module. */
+  readonly model: M;
+  readonly method: AdapterMethod<C, unknown>;
+  readonly config: C;
+  /** Layers by the path of their module. */
+  readonly layers: ReadonlyMap<string, AdapterLayer>;
+  /** Tensors of each module, and under null those of the whole adapter. */
+  readonly tensors: ReadonlyMap<string | null, AdapterTensors>;
+  readonly warnings: readonly string[];
+  readonly origin?: Origin | undefined;
+}
+
+/** A named adapter on a model: its tensors, and whether it takes part, as itself or merged. */
+export class Adapter<C extends object = LoraConfig, M extends Module = Transformer> {
+  readonly name: string;
+  readonly model: M;
+  readonly method: AdapterMethod<C, unknown>;
+  readonly config: C;
+  /** The method's layers by the path of their module. */
   readonly layers: ReadonlyMap<string, AdapterLayer>;
   /** Remarks on options that had no effect. */
   readonly warnings: readonly string[];
+  readonly origin: Origin | undefined;
+  readonly #tensors: ReadonlyMap<string | null, AdapterTensors>;
+  readonly #set: AdapterSet;
 
-  constructor(
-    name: string,
-    model: Transformer,
-    config: LoraConfig,
-    layers: ReadonlyMap<string, AdapterLayer>,
-    warnings: readonly string[] = [],
-  ) {
-    this.name = name;
-    this.model = model;
-    this.config = config;
-    this.layers = layers;
-    this.warnings = warnings.map(escapeControls);
+  constructor(parts: AdapterParts<C, M>, set: AdapterSet) {
+    this.name = parts.name;
+    this.model = parts.model;
+    this.method = parts.method;
+    this.config = parts.config;
+    this.layers = parts.layers;
+    this.warnings = parts.warnings.map(escapeControls);
+    this.origin = parts.origin;
+    this.#tensors = parts.tensors;
+    this.#set = set;
   }
 
-  /** The tensors, which train while the adapter is active and not merged, with the names that PEFT's files use. */
+  /** The tensors of one module by their keys on disk; of null those of the whole adapter. */
+  tensorsOf(path: string | null): ReadonlyMap<string, Tensor> {
+    const tensors = [...(this.#tensors.get(path) ?? [])];
+    return new Map(tensors.map(([key, { tensor }]) => [key, tensor]));
+  }
+
+  /** The tensors with the names that PEFT's files use below "base_model.model.", those of the whole adapter first. */
   *namedParameters(): Generator<[string, Tensor]> {
-    for (const [path, layer] of this.layers) {
-      for (const [key, parameter] of layer.tensors) yield [`${path}.${key}`, parameter];
+    for (const [path, tensors] of this.#tensors) {
+      for (const [key, { tensor }] of tensors)
+        yield [path === null ? key : `${path}.${key}`, tensor];
     }
   }
 
@@ -44,18 +75,61 @@ export class Adapter {
     for (const [, parameter] of this.namedParameters()) yield parameter;
   }
 
+  /** Those that train while the adapter is active and not merged. */
+  *trainableParameters(): Generator<Tensor> {
+    for (const tensors of this.#tensors.values()) {
+      for (const { tensor, trains } of tensors.values()) if (trains) yield tensor;
+    }
+  }
+
   countParameters(): number {
     let count = 0;
     for (const parameter of this.parameters()) count += parameter.size;
     return count;
   }
 
+  /** What the method says of it. */
+  describe(): Description {
+    const paths = [...this.layers.keys()];
+    return describe(
+      this.method as AnyMethod,
+      this.config,
+      new Map(
+        paths.map((path) => [
+          path,
+          new Map([...this.tensorsOf(path)].map(([key, { shape }]) => [key, shape])),
+        ]),
+      ),
+    );
+  }
+
+  /** The method's term of the loss, a scalar; null for a method that has none. A Trainer adds it. */
+  penalty(): Tensor | null {
+    return this.method.penalty?.(this as Adapter<C, Module>) ?? null;
+  }
+
+  /**
+   * Lets the method do what it does after each step, before gradients are cleared. A Trainer calls it.
+   * @param step the number of the step, from 1
+   * @throws UsageError in a captured step of a method that does something
+   */
+  afterBackward(step: number): void {
+    if (this.method.afterBackward === undefined) return;
+    if (recording() !== null) {
+      throw new UsageError(
+        `The method ${this.method.peftType} acts between backward and the next step, which cannot be captured. ` +
+          "Capture forward and backward alone, as Trainer does.",
+      );
+    }
+    this.method.afterBackward(this as Adapter<C, Module>, step);
+  }
+
   get active(): boolean {
-    return adaptersOf(this.model).active.includes(this.name);
+    return this.#isPresent() && this.#set.active.includes(this.name);
   }
 
   get merged(): boolean {
-    return adaptersOf(this.model).merged.includes(this.name);
+    return this.#isPresent() && this.#set.merged.includes(this.name);
   }
 
   /** Makes this the only active adapter, whose tensors train; others that are merged are unmerged. */
@@ -70,8 +144,9 @@ export class Adapter {
   }
 
   /**
-   * Adds this adapter's ΔW to the weights, for inference at no extra cost. The base is kept. Activates it, too.
-   * @throws LowrankError when a weight would not be finite; then nothing has changed.
+   * Merges this adapter into the weights, for inference at no extra cost. The base is kept. Activates it, too.
+   * @throws LowrankError when a weight would not be finite, UsageError for a method that cannot be merged; then nothing
+   *   has changed.
    */
   merge(): void {
     const set = this.#present();
@@ -89,10 +164,13 @@ export class Adapter {
     this.#present().remove(this.name);
   }
 
+  #isPresent(): boolean {
+    return this.#set.adapters.get(this.name)?.layers === this.layers;
+  }
+
   /** The model's adapters; throws when this one has been removed, also if another has its name by now. */
   #present(): AdapterSet {
-    const set = adaptersOf(this.model);
-    if (set.adapters.get(this.name)?.layers === this.layers) return set;
+    if (this.#isPresent()) return this.#set;
     throw new ReleasedError(
       `The adapter "${this.name}" has been removed from its model. Inject or load it again.`,
     );

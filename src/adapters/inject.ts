@@ -1,16 +1,23 @@
-// Injection: puts LoRA layers beside the linear layers that the options name. Everything is checked before
-// anything changes.
+// Injection: puts layers of a method around the modules that its options name. Everything is checked before anything
+// changes.
 
 import { UsageError } from "../core/error.ts";
-import type { Linear } from "../nn/linear.ts";
-import type { Transformer } from "../nn/transformer.ts";
-import { allOrNothing } from "../tensor/apply.ts";
-import { Adapter } from "./adapter.ts";
-import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./config.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
+import type { Embedding } from "../nn/embedding.ts";
+import type { AttentionLike, Layer } from "../nn/layer.ts";
+import type { LinearLike } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
+import { allOrNothing, leaf } from "../tensor/apply.ts";
+import type { PackOptions } from "../tensor/pack.ts";
+import { AdaptedModule } from "./adaptedModule.ts";
+import { Adapter, type Origin } from "./adapter.ts";
 import type { AdapterLayer } from "./layer.ts";
-import { type LoraShape, makeLoraLayer } from "./lora.ts";
+import type { AdapterMethod, Site, TensorSource } from "./method.ts";
+import { resolveOptions } from "./option.ts";
 import { adaptersOf } from "./set.ts";
-import { matchTargets } from "./target.ts";
+import { type AdapterTensors, freshSource, noting } from "./source.ts";
+import { matchTargets, type Targets } from "./target.ts";
+import { isTargetConfig } from "./targeting.ts";
 
 /** What a new adapter is called and drawn from. */
 export interface InjectOptions {
@@ -20,66 +27,60 @@ export interface InjectOptions {
   readonly seed?: number;
 }
 
-/** A stream of random numbers for a name (FNV-1a, 32 bits), so that adding a layer does not shift the others. */
-function streamOf(path: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < path.length; i++) hash = Math.imul(hash ^ path.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
-}
+const INJECT_OPTIONS: OptionNames<InjectOptions> = { adapterName: true, seed: true };
 
-/** Fresh layers by path, in the model's engine. */
-function makeLayers(
-  model: Transformer,
-  shapes: readonly (readonly [string, LoraShape])[],
-  config: LoraConfig,
-  { adapterName, seed }: Required<InjectOptions>,
-): Map<string, AdapterLayer> {
-  return model.engine.run(
-    () =>
-      new Map(
-        shapes.map(([path, shape]) => {
-          const random = { seed, stream: streamOf(`${adapterName}.${path}`) };
-          return [path, makeLoraLayer(shape, config.initLoraWeights, random)];
-        }),
-      ),
-  );
+/** A source of tensors for the module at a path, or for the whole adapter. */
+export type SourceFor = (path: string | null, made: AdapterTensors) => TensorSource;
+
+/** A checked config, and the rest of what an adapter is made of. */
+export interface AddOptions<C extends object> extends PackOptions {
+  readonly config: C;
+  readonly adapterName: string;
+  readonly source: SourceFor;
+  /** All remarks, given those on targets and options. */
+  readonly warnings?: (remarks: readonly string[]) => readonly string[];
+  readonly origin?: Origin;
 }
 
 /**
- * Freezes the model, adds a LoRA adapter (Hu et al. 2021, arXiv:2106.09685) and makes it the active one,
- * beside those that are merged: its tensors train, those of others do not.
- * @throws UsageError for options that make no sense, a name that is taken, or targets that match nothing (the message lists the names that exist); MemoryError. Nothing has changed then.
- * @example
- * const adapter = injectLora(model, { r: 8, loraAlpha: 16, targetModules: ["q_proj", "v_proj"] });
+ * Freezes the model, adds an adapter of any method and makes it the active one, beside those that are merged.
+ * @throws UsageError for options that make no sense, a name that is taken, targets that match nothing, or an adapter
+ *   that does not go together with a merged one; MemoryError. Nothing has changed then.
  */
-export function injectLora(
-  model: Transformer,
-  options: LoraOptions = {},
+export function injectAdapter<C extends object, S, M extends Module>(
+  model: M,
+  method: AdapterMethod<C, S>,
+  options: object = {},
   inject: InjectOptions = {},
-): Adapter {
-  const adapter = addLora(model, options, inject);
-  adaptersOf(model).activateBesideMerged(adapter.name);
+): Adapter<C, M> {
+  expectOptions(inject, INJECT_OPTIONS, "injection");
+  const { adapterName = "default", seed = 0 } = inject;
+  const config = resolveOptions(method.options, options, method.name);
+  method.check?.(config);
+  const source: SourceFor = (path, made) =>
+    freshSource(made, path === null ? adapterName : `${adapterName}.${path}`, seed);
+  const adapter = addAdapter(model, method, { ...options, config, adapterName, source });
+  activateOrRemove(model, adapterName);
   return adapter;
 }
 
-/** A product of B [N, r] and A [r, K] has no more independent rows than the smaller of N and K. */
-function wideRemark(model: Transformer, paths: readonly string[]): string {
-  const [path = ""] = paths;
-  const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
-  const others = paths.length > 1 ? ` and ${paths.length - 1} more` : "";
-  return (
-    `The rank for ${path} [${outFeatures}, ${inFeatures}]${others} is above the smaller side of the weight: it takes ` +
-    "memory and time, and cannot express more than that side."
-  );
+/** Makes a new adapter take part beside those that are merged; when it may not, the model is as it was without it. */
+export function activateOrRemove(model: Module, adapterName: string): void {
+  const set = adaptersOf(model);
+  try {
+    set.activateBesideMerged(adapterName);
+  } catch (error) {
+    set.remove(adapterName);
+    throw error;
+  }
 }
 
-/** As `injectLora`, but the adapter takes no part yet, and others go on as they did. */
-export function addLora(
-  model: Transformer,
-  options: LoraOptions = {},
-  { adapterName = "default", seed = 0 }: InjectOptions = {},
-): Adapter {
-  const config = resolveLoraConfig(options);
+/** Adds an adapter that takes no part yet; others go on as they did. */
+export function addAdapter<C extends object, S, M extends Module>(
+  model: M,
+  method: AdapterMethod<C, S>,
+  { config: given, adapterName, source, warnings, origin, ...pack }: AddOptions<C>,
+): Adapter<C, M> {
   const set = adaptersOf(model);
   if (!/^[A-Za-z0-9_-]+$/.test(adapterName)) {
     throw new UsageError(
@@ -91,35 +92,129 @@ export function addLora(
       `The model has an adapter "${adapterName}" already. Remove it first, or give this one another adapterName.`,
     );
   }
-  const { targets, warnings } = matchTargets(set.modulePaths(), config, model.config.modelType);
-  const wide: string[] = [];
-  const shapes = targets.map(({ path, r, scale }): [string, LoraShape] => {
-    const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
-    if (r > Math.min(inFeatures, outFeatures)) wide.push(path);
-    return [path, { inFeatures, outFeatures, r, scale, dropout: config.loraDropout }];
-  });
-  const remarks = wide.length === 0 ? warnings : [...warnings, wideRemark(model, wide)];
-  const layers = allOrNothing(() => {
-    const made = makeLayers(model, shapes, config, { adapterName, seed });
-    if (set.adapters.size === 0) model.freeze(options);
-    else if (options.prepack !== undefined) model.pack(options);
+  const config = method.forModel?.(given, modelTypeOf(model)) ?? given;
+  const { sites, remarks } = findSites(model, method, config);
+  const { tensors, layers } = allOrNothing(() => {
+    const made = model.engine.run(() => makeLayers(method, sites, config, source));
+    expectTraining(method, made.tensors);
+    if (set.adapters.size === 0) model.freeze(pack);
+    else if (pack.prepack !== undefined) model.pack(pack);
     return made;
   });
-  for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);
-  const adapter = new Adapter(adapterName, model, config, layers, remarks);
+  const parts = { name: adapterName, model, method, config, layers, tensors, origin };
+  const adapter = new Adapter<C, M>({ ...parts, warnings: warnings?.(remarks) ?? remarks }, set);
   set.add(adapter);
   return adapter;
+}
+
+function expectTraining(
+  { name, keys }: Pick<AdapterMethod<object>, "name" | "keys">,
+  tensors: ReadonlyMap<string | null, AdapterTensors>,
+): void {
+  const made = [...tensors.values()].flatMap((own) => [...own.values()]);
+  if (made.some(({ trains }) => trains)) return;
+  throw new UsageError(
+    `The targets have nothing that a ${name} adapter trains (${keys.join(", ")}). Choose other targets, or another method.`,
+  );
+}
+
+/** The modules that a config means, and remarks on options without effect. */
+export function findSites<C extends object, S>(
+  model: Module,
+  method: AdapterMethod<C, S>,
+  config: C,
+): { readonly sites: Site[]; readonly remarks: string[] } {
+  const modules = adaptersOf(model).modulePaths();
+  const { paths, warnings } = isTargetConfig(config)
+    ? matchTargets(modules, config, method, modelTypeOf(model))
+    : everySite(method, modules);
+  const kinds = new Map(modules.map(({ path, kind }) => [path, kind]));
+  const sites = paths.map((path): Site => {
+    const kind = kinds.get(path);
+    const found = model.moduleAt(path);
+    const module = found instanceof AdaptedModule ? found.base : found;
+    if (kind === "linear" || kind === "head") return { kind, path, module: module as LinearLike };
+    if (kind === "embedding") return { kind, path, module: module as Embedding };
+    if (kind === "attention") return { kind, path, module: module as AttentionLike };
+    return { kind: kind as "mlp", path, module: module as Layer };
+  });
+  return { sites, remarks: [...warnings, ...(method.remarks?.(config, sites) ?? [])] };
+}
+
+/** The family of a model that has one. */
+export const modelTypeOf = (model: Module): string => {
+  const { config } = model as { readonly config?: { readonly modelType?: string } };
+  return config?.modelType ?? "";
+};
+
+/** All modules that a method without targets goes onto. */
+function everySite(
+  { name, sites }: Pick<AdapterMethod<object>, "name" | "sites">,
+  modules: readonly { readonly path: string; readonly kind: string }[],
+): Targets {
+  const paths = modules
+    .filter(({ kind }) => (sites as readonly string[]).includes(kind))
+    .map(({ path }) => path);
+  if (paths.length > 0) return { paths, warnings: [] };
+  throw new UsageError(
+    `The model has nothing that a ${name} adapter goes onto: ${sites.join(", ")}.`,
+  );
+}
+
+/** Shapes of tensors by the path of their module, null for those of the whole adapter, and their key. */
+export type DeclaredTensors = ReadonlyMap<string | null, ReadonlyMap<string, readonly number[]>>;
+
+/** The tensors that a method asks for, without making them. */
+export function declareTensors<C extends object, S>(
+  model: Module,
+  method: AdapterMethod<C, S>,
+  sites: readonly Site[],
+  config: C,
+): DeclaredTensors {
+  const declared = new Map<string | null, Map<string, readonly number[]>>();
+  const source: SourceFor = (path, made) => {
+    const shapes = new Map<string, readonly number[]>();
+    declared.set(path, shapes);
+    return noting(made, (key, shape) => {
+      shapes.set(key, shape);
+      return leaf([0], () => {}, { persistent: true });
+    });
+  };
+  const { tensors } = model.engine.run(() => makeLayers(method, sites, config, source));
+  for (const made of tensors.values()) for (const { tensor } of made.values()) tensor.dispose();
+  return declared;
+}
+
+function makeLayers<C extends object, S>(
+  method: AdapterMethod<C, S>,
+  sites: readonly Site[],
+  config: C,
+  source: SourceFor,
+): { tensors: Map<string | null, AdapterTensors>; layers: Map<string, AdapterLayer> } {
+  const tensors = new Map<string | null, AdapterTensors>();
+  const sourceOf = (path: string | null): TensorSource => {
+    const made: AdapterTensors = new Map();
+    tensors.set(path, made);
+    return source(path, made);
+  };
+  // A method without anything shared has nothing of the type S to ask for.
+  const shared = method.shared?.(sites, config, sourceOf(null)) as S;
+  const layers = sites.map((site): [string, AdapterLayer] => [
+    site.path,
+    method.make(site, config, sourceOf(site.path), shared),
+  ]);
+  return { tensors, layers: new Map(layers) };
 }
 
 /**
  * Makes these adapters, and no others, take part in the forward pass and train; several add up. Others that are
  * merged are unmerged.
  */
-export function setActiveAdapters(model: Transformer, names: string | readonly string[]): void {
+export function setActiveAdapters(model: Module, names: string | readonly string[]): void {
   adaptersOf(model).activate(typeof names === "string" ? [names] : names);
 }
 
 /** Lets the model compute as if it had no adapters; merged ones are unmerged, and all their tensors stay. */
-export function disableAdapters(model: Transformer): void {
+export function disableAdapters(model: Module): void {
   adaptersOf(model).activate([]);
 }

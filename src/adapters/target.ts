@@ -5,9 +5,10 @@
 //   layers     with layersToTransform, the first number that follows two names, or a name of layersPattern
 import { UsageError } from "../core/error.ts";
 import { nearestNames } from "../core/nearest.ts";
-import { ALL_LINEAR, type LoraConfig } from "./config.ts";
+import type { AdapterMethod, SiteKind } from "./method.ts";
 import { Pattern, Steps } from "./pattern.ts";
-import { Scales, startsOfParts, type Target } from "./scale.ts";
+import { startsOfParts } from "./patternMap.ts";
+import { ALL_LINEAR, type TargetChoice } from "./targeting.ts";
 
 /** The most names or keys of a kind that remarks are made on. */
 const LISTED = 20;
@@ -17,27 +18,17 @@ const COMPARED = 100;
 /** A module of a model: the dotted path of its name, and what it is. */
 export interface ModulePath {
   readonly path: string;
-  /** Adapters go onto `linear` and, when named, onto the `head`; everything else cannot carry one. */
-  readonly kind: "linear" | "head" | "embedding" | "other";
+  readonly kind: SiteKind | "other";
 }
 
-/** Targets in the order of the modules, and remarks on options without effect. */
+/** Paths in the order of the modules, and remarks on options without effect. */
 export interface Targets {
-  readonly targets: Target[];
+  readonly paths: string[];
   readonly warnings: string[];
 }
 
-const defaultTargets: ReadonlyMap<string, readonly string[]> = new Map([
-  ["gpt2", ["c_attn"]],
-  ["llama", ["q_proj", "v_proj"]],
-  ["mistral", ["q_proj", "v_proj"]],
-  ["qwen2", ["q_proj", "v_proj"]],
-]);
-
-/** What PEFT adapts in a model of this type when `targetModules` is not given. */
-export function defaultTargetsOf(modelType: string): readonly string[] | undefined {
-  return defaultTargets.get(modelType);
-}
+/** What of a method decides about targets. */
+export type Targeting = Pick<AdapterMethod<object>, "name" | "sites" | "defaultTargets">;
 
 type Test = (path: string) => boolean;
 
@@ -49,11 +40,12 @@ type Test = (path: string) => boolean;
  */
 export function matchTargets(
   modules: readonly ModulePath[],
-  config: LoraConfig,
+  config: TargetChoice,
+  method: Targeting,
   modelType = "",
 ): Targets {
   const steps = new Steps();
-  const wanted = config.targetModules ?? defaultsFor(modelType);
+  const wanted = config.targetModules ?? defaultsFor(method, modelType);
   const exclude = selects(config.excludeModules ?? [], "excludeModules", steps);
   const include = selects(wanted, "targetModules", steps);
   const isTarget = isWanted(wanted, include, layerFilter(config, steps));
@@ -64,11 +56,11 @@ export function matchTargets(
     if (fits) matched.push(module);
   }
   if (matched.length === 0) throw nothingMatches(modules, wanted, config);
-  const unfit = matched.filter(({ kind }) => kind !== "linear" && kind !== "head");
+  const unfit = matched.filter(({ kind }) => !isSite(method, kind));
   if (unfit.length > 0) {
     throw new UsageError(
       `targetModules ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
-        "only linear layers can carry a LoRA adapter. Name the linear layers alone.",
+        `only ${kindsOf(method)} can carry a ${method.name} adapter. Name these only.`,
     );
   }
   const warnings: string[] = [];
@@ -85,35 +77,54 @@ export function matchTargets(
       );
     }
   }
-  if (
-    config.excludeModules !== null &&
-    config.excludeModules.length > 0 &&
-    !exclude.hasSelected()
-  ) {
-    warnings.push(`excludeModules ${shortly(config.excludeModules)} excludes no module.`);
+  const { excludeModules = null } = config;
+  if (excludeModules !== null && excludeModules.length > 0 && !exclude.hasSelected()) {
+    warnings.push(`excludeModules ${shortly(excludeModules)} excludes no module.`);
   }
-  const scales = new Scales(config, steps);
-  const targets = matched.map(({ path }) => scales.of(path));
-  for (const option of ["rankPattern", "alphaPattern"] as const) {
-    const unused = scales.unused(option, targets);
-    for (const key of capped(unused, warnings, `keys of ${option} match no adapted module`)) {
-      warnings.push(
-        `${option} ${JSON.stringify(key)} matches no adapted module; ${existing(matched, key)}.`,
-      );
-    }
-  }
-  return { targets, warnings };
+  return { paths: matched.map(({ path }) => path), warnings };
 }
 
 /** The first few; of many more a warning tells how many there are. */
-function capped(items: readonly string[], warnings: string[], what: string): readonly string[] {
+export function capped(
+  items: readonly string[],
+  warnings: string[],
+  what: string,
+): readonly string[] {
   if (items.length <= LISTED) return items;
   warnings.push(`${items.length} ${what}; these are the first ${LISTED}.`);
   return items.slice(0, LISTED);
 }
 
-function defaultsFor(modelType: string): readonly string[] {
-  const names = defaultTargetsOf(modelType);
+const isSite = ({ sites }: Targeting, kind: SiteKind | "other"): boolean =>
+  (sites as readonly string[]).includes(kind);
+
+const PLURALS: Readonly<Record<SiteKind, string>> = {
+  linear: "linear layers",
+  head: "the output head",
+  embedding: "embeddings",
+  norm: "norms",
+  attention: "attention modules",
+  mlp: "MLPs",
+  block: "blocks",
+  model: "the body of the model",
+};
+
+/** What a method goes onto, in words; that a linear layer may be the head goes without saying. */
+function kindsOf({ sites }: Targeting): string {
+  const kinds = sites.includes("linear") ? sites.filter((kind) => kind !== "head") : sites;
+  return kinds.map((kind) => PLURALS[kind]).join(" and ");
+}
+
+/** What PEFT adapts in a model of this type when `targetModules` is not given. */
+export function defaultTargetsOf(
+  { defaultTargets = {} }: Pick<AdapterMethod<object>, "defaultTargets">,
+  modelType: string,
+): readonly string[] | undefined {
+  return Object.hasOwn(defaultTargets, modelType) ? defaultTargets[modelType] : undefined;
+}
+
+function defaultsFor(method: Targeting, modelType: string): readonly string[] {
+  const names = defaultTargetsOf(method, modelType);
   if (names !== undefined) return names;
   throw new UsageError(
     `There are no default targetModules for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
@@ -167,13 +178,22 @@ function selects(selector: string | readonly string[], option: string, steps: St
   };
 }
 
+/** Tells whether a selector names the module at a path. */
+export function selection(selector: string | readonly string[], option: string): Test {
+  const { selects: isSelected } = selects(selector, option, new Steps());
+  return isSelected;
+}
+
 /** A whole path in the list counts in every layer; the end of a path only in the layers asked for. */
 function isWanted(wanted: string | readonly string[], include: Selector, inLayers: Test): Test {
   const whole = new Set(typeof wanted === "string" ? [] : wanted);
   return (path) => whole.has(path) || (include.selects(path) && inLayers(path));
 }
 
-function layerFilter({ layersToTransform, layersPattern }: LoraConfig, steps: Steps): Test {
+function layerFilter(
+  { layersToTransform = null, layersPattern = null }: TargetChoice,
+  steps: Steps,
+): Test {
   if (layersToTransform === null) return () => true;
   const layers = new Set(layersToTransform);
   const names = layersPattern?.map((name) => new Pattern(name, "layersPattern")) ?? null;
@@ -208,10 +228,10 @@ function numberAfter(path: string, names: readonly Pattern[], steps: Steps): num
 function nothingMatches(
   modules: readonly ModulePath[],
   wanted: string | readonly string[],
-  config: LoraConfig,
+  config: TargetChoice,
 ): UsageError {
   const also = (["excludeModules", "layersToTransform", "layersPattern"] as const)
-    .filter((key) => config[key] !== null)
+    .filter((key) => (config[key] ?? null) !== null)
     .map((key) => ` with ${key} ${shortly(config[key])}`);
   const isPattern = typeof wanted === "string" && wanted !== ALL_LINEAR;
   return new UsageError(
@@ -224,7 +244,7 @@ function nothingMatches(
 }
 
 /** The names that exist, nearest first, and one whole path as an example. */
-function existing(modules: readonly ModulePath[], wanted: string): string {
+export function existing(modules: readonly ModulePath[], wanted: string): string {
   const fit = modules.filter(({ kind }) => kind === "linear" || kind === "head");
   const names = new Set<string>();
   for (const { path } of fit) {

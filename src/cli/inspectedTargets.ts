@@ -1,28 +1,22 @@
-// Rank and effective scale of every module that an adapter's file holds, without the model it was made for: the paths
-// are those of the tensors, the rank is a side of A.
+// The modules that an adapter's file holds tensors for, without the model it was made for: what stands before the first
+// part of a key that its method knows.
 
-import type { LoraConfig } from "../adapters/config.ts";
-import { Scales } from "../adapters/scale.ts";
+import type { AdapterShapes, AnyMethod } from "../adapters/method.ts";
 import type { TensorEntry } from "./tensorTable.ts";
 
-/** A module that the adapter changes. */
-export interface InspectedTarget {
-  readonly path: string;
-  readonly r: number;
-  readonly alpha: number;
-  readonly scale: number;
-}
-
-export function resolveTargets(
+/** Shapes by the path of a module and the key, without the name of an adapter in it. */
+export function shapesByModule(
   tensors: readonly TensorEntry[],
-  config: LoraConfig,
-): InspectedTarget[] {
-  const paths = new Set<string>();
-  for (const { name } of tensors) {
-    const path = /^(?:base_model\.model\.)?(.+)\.lora_[AB](?:\.[^.]+)?\.weight$/.exec(name)?.[1];
-    if (path !== undefined) paths.add(path);
+  { keys }: AnyMethod,
+): AdapterShapes {
+  const shapes = new Map<string, Map<string, readonly number[]>>();
+  for (const { name, shape } of tensors) {
+    const bare = name.replace(/^base_model\.model\./, "");
+    const key = keys.find((candidate) => bare.endsWith(`.${candidate}`));
+    const path = key === undefined ? undefined : bare.slice(0, -key.length - 1);
+    if (key === undefined || path === undefined) continue;
+    const module = shapes.get(path) ?? new Map<string, readonly number[]>();
+    shapes.set(path, module.set(key, shape));
   }
-  // The file holds what was adapted: only ranks and alphas are left to find.
-  const scales = new Scales(config);
-  return [...paths].map((path) => scales.of(path));
+  return shapes;
 }

@@ -1,5 +1,6 @@
 // What a path holds: facts in words, and the same as data.
 
+import { describe } from "../adapters/method.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
@@ -15,7 +16,7 @@ import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts"
 import { askFor, partsOfResponse } from "../io/web.ts";
 import { readWeights, type Weights } from "../io/weights.ts";
 import { bytes, plural, whole } from "./format.ts";
-import { resolveTargets } from "./inspectedTargets.ts";
+import { shapesByModule } from "./inspectedTargets.ts";
 import { headsText, lastName } from "./summary.ts";
 import { type TensorEntry, tensorEntries } from "./tensorTable.ts";
 
@@ -177,33 +178,31 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
     file,
   );
   const found = common(await readWeights(source, "adapter_model", { data: false }));
-  const { lora } = config;
-  const targets = resolveTargets(found.tensors, lora);
-  const scales = [...new Set(targets.map(({ scale }) => scale))];
-  const ranks = [...new Set(targets.map(({ r }) => r))];
-  const names = [...new Set(targets.map((target) => lastName(target.path)))];
-  const method = lora.useRslora ? "LoRA, rank-stabilised" : "LoRA";
-  const rest = lora.loraDropout === 0 ? "" : `, dropout ${lora.loraDropout} in training`;
+  const { method } = config;
+  const shapes = shapesByModule(found.tensors, method);
+  const described = describe(method, config.config, shapes);
+  const names = [...new Set([...shapes.keys()].map(lastName))];
+  const options = Object.fromEntries(
+    Object.entries(config.config).map(([name, value]) => [
+      name,
+      value instanceof Map ? Object.fromEntries(value) : value,
+    ]),
+  );
   return {
     kind: "adapter",
     path,
     ...found,
     config: {
-      ...lora,
-      rankPattern: Object.fromEntries(lora.rankPattern),
-      alphaPattern: Object.fromEntries(lora.alphaPattern),
+      ...options,
       baseModel: config.baseModelNameOrPath,
-      targets,
+      targets: [...described.modules].map(([module, fields]) => ({ path: module, ...fields })),
     },
     warnings,
     facts: [
-      ["Adapter", `${path}, ${method}`],
+      ["Adapter", `${path}, ${described.method}`],
       ["Base", config.baseModelNameOrPath ?? "not said"],
-      [
-        "Rank",
-        `r ${listed(ranks) || lora.r}, alpha ${lora.loraAlpha}, scale ${listed(scales.map((scale) => Number(scale.toPrecision(4))))}${rest}`,
-      ],
-      ["Targets", `${plural(targets.length, "layer")}: ${listed(names)}`],
+      [described.label, described.details],
+      ["Targets", `${plural(shapes.size, "layer")}: ${listed(names)}`],
       ["Parameters", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
       ...metadataFact(found.metadata),
     ],

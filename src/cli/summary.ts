@@ -1,6 +1,6 @@
 // What there is to say about a model, an adapter and a text, as plain data for events and as rows for readers.
 
-import type { Adapter } from "../adapters/adapter.ts";
+import type { AnyAdapter } from "../adapters/set.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
@@ -68,18 +68,17 @@ export function headsText({
   return `${plural(heads, "head")}${kvHeads === heads ? "" : ` (${kvHeads} for keys and values)`}`;
 }
 
+/** What an adapter's method says of it, and where it is. */
 export interface AdapterSummary {
   readonly name: string;
-  readonly r: number;
-  readonly alpha: number;
-  readonly dropout: number;
-  readonly rslora: boolean;
-  /** Effective scales, each once. */
-  readonly scales: readonly number[];
+  readonly method: string;
+  readonly details: string;
   /** Last parts of the adapted modules' names, each once. */
   readonly targets: readonly string[];
   readonly layers: number;
   readonly parameters: number;
+  /** The method's numbers: of LoRA r, alpha, dropout, rslora and scales. */
+  readonly [field: string]: unknown;
 }
 
 /** The last part of a module's path. */
@@ -87,30 +86,21 @@ export function lastName(path: string): string {
   return path.slice(path.lastIndexOf(".") + 1);
 }
 
-export function summarizeAdapter(adapter: Adapter): AdapterSummary {
-  const { r, loraAlpha, loraDropout, useRslora } = adapter.config;
-  const scales = [...adapter.layers.values()].map((layer) => layer.branch(false).scale);
+export function summarizeAdapter(adapter: AnyAdapter): AdapterSummary {
+  const { method, details, data } = adapter.describe();
   return {
+    ...data,
     name: adapter.name,
-    r,
-    alpha: loraAlpha,
-    dropout: loraDropout,
-    rslora: useRslora,
-    scales: [...new Set(scales)],
+    method,
+    details,
     targets: [...new Set([...adapter.layers.keys()].map(lastName))],
     layers: adapter.layers.size,
     parameters: adapter.countParameters(),
   };
 }
 
-export function adapterText(adapter: AdapterSummary): string {
-  const scales = adapter.scales.map((scale) => Number(scale.toPrecision(4))).join(", ");
-  const dropout = adapter.dropout === 0 ? "" : `, dropout ${adapter.dropout}`;
-  const method = adapter.rslora ? "LoRA, rank-stabilised" : "LoRA";
-  return (
-    `${method}: r ${adapter.r}, alpha ${adapter.alpha}, scale ${scales}${dropout}\n` +
-    `on ${plural(adapter.layers, "linear layer")}: ${adapter.targets.join(", ")}`
-  );
+export function adapterText({ method, details, layers, targets }: AdapterSummary): string {
+  return `${method}: ${details}\non ${plural(layers, "module")}: ${targets.join(", ")}`;
 }
 
 export interface DataSummary {

@@ -2,7 +2,7 @@
 // trainer.
 
 import type { Adapter } from "../adapters/adapter.ts";
-import { injectLora } from "../adapters/inject.ts";
+import { injectLora } from "../adapters/lora.ts";
 import type { Engine } from "../core/engine.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";

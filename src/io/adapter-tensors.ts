@@ -1,8 +1,10 @@
-// The tensors of a LoRA adapter file against the modules they must fit: `base_model.model.<path>.lora_A.weight`
-// [r, in] and `.lora_B.weight` [out, r]. Older and foreign files leave out the prefix, name the adapter
-// (`<path>.lora_A.default.weight`), or bring what wrappers of the model put into names; all are read. PEFT stores
-// weights of the base beside an adapter on the head: they must be those of the model. PEFT ignores what does not fit;
-// here everything that is missing, left over or of another shape is listed at once, before any of it is used.
+// The tensors of an adapter's file against those that its method asks for: `base_model.model.<path>.<key>` for a module
+// and `base_model.<key>` for what the whole adapter shares. Older and foreign files leave out the prefix, name the adapter
+// (`lora_A.default.weight`), or bring what wrappers of the model put into names; all are read. PEFT stores weights of the
+// base beside an adapter on the head: they must be those of the model. PEFT ignores what does not fit; here everything
+// that is missing, left over or of another shape is listed at once, before any of it is used.
+import type { DeclaredTensors } from "../adapters/inject.ts";
+import type { AnyMethod } from "../adapters/method.ts";
 import { FormatError } from "../core/error.ts";
 import { quote } from "./json.ts";
 import { Problems } from "./problems.ts";
@@ -11,18 +13,27 @@ import { bareName, PREFIX, wrapperOf } from "./tensor-names.ts";
 
 export { PREFIX };
 
-/** A module that the adapter must hold tensors for. */
-export interface AdaptedModule {
-  readonly path: string;
-  readonly r: number;
-  readonly inFeatures: number;
-  readonly outFeatures: number;
+const SHARED = "base_model.";
+
+/** The name under which PEFT stores a tensor of a module, or with null as the path of the whole adapter. */
+export function storedName(path: string | null, key: string): string {
+  return path === null ? `${SHARED}${key}` : `${PREFIX}${path}.${key}`;
 }
 
-/** A [r, in] and B [out, r] of one module. */
-export interface StoredPair {
-  readonly a: StoredTensor;
-  readonly b: StoredTensor;
+/** Stored tensors by path, null for the whole adapter, and key. */
+export type FoundTensors = ReadonlyMap<string | null, ReadonlyMap<string, StoredTensor>>;
+
+/** The tensor of a path and key that were asked for. */
+export function storedAt(found: FoundTensors, path: string | null, key: string): StoredTensor {
+  const tensor = found.get(path)?.get(key);
+  if (tensor === undefined) throw new FormatError(`There is no ${nameOf(path, key)}.`);
+  return tensor;
+}
+
+interface Wanted {
+  readonly path: string | null;
+  readonly key: string;
+  readonly shape: readonly number[];
 }
 
 /** A weight of the model as files hold it. */
@@ -31,42 +42,65 @@ export interface BaseTensor {
   readonly values: () => Float32Array;
 }
 
-/** The names under which PEFT stores the tensors of a module. */
-export function adapterTensorNames(path: string): { a: string; b: string } {
-  return { a: `${PREFIX}${path}.lora_A.weight`, b: `${PREFIX}${path}.lora_B.weight` };
+/** What is held against the tensors of a file. */
+export interface Expected {
+  readonly declared: DeclaredTensors;
+  readonly method: AnyMethod;
+  /** The model's own tensor of a name, if it has one. */
+  readonly base?: (name: string) => BaseTensor | null;
 }
 
 /**
- * Finds A and B of every module.
- * @param base the model's own tensor of a name, if it has one
- * @returns the pairs by path of the module, and remarks: tensors that hold NaN or infinity, names that were cleaned,
- *   weights of the base that the file repeats
+ * Finds all tensors that were asked for.
+ * @returns them, and remarks: tensors that hold NaN or infinity, names that were cleaned, weights of the base that the
+ *   file repeats
  * @throws FormatError that lists everything that does not fit
  */
 export function matchAdapterTensors(
   tensors: ReadonlyMap<string, StoredTensor>,
-  modules: readonly AdaptedModule[],
+  { declared, method, base = () => null }: Expected,
   file: string,
-  base: (name: string) => BaseTensor | null = () => null,
-): { pairs: Map<string, StoredPair>; warnings: string[] } {
+): { found: FoundTensors; warnings: string[] } {
   const problems = new Problems();
   const warnings: string[] = [];
-  const remark = (text: string): void => {
-    warnings.push(`${file}: ${text}`);
-  };
-  const paths = new Set(modules.map(({ path }) => path));
-  const found = sortByModule(tensors, paths, base, problems, remark);
-  const pairs = new Map<string, StoredPair>();
-  for (const module of modules) {
-    const { A: a, B: b } = found.get(module.path) ?? {};
-    if (a === undefined || b === undefined) {
-      const missing = a !== undefined ? "lora_B" : b !== undefined ? "lora_A" : "lora_A and lora_B";
-      problems.add(() => `${module.path} has no ${missing}`);
+  const wanted = byBareName(declared);
+  const stored = new Map<Wanted, StoredTensor>();
+  const wrappers = new Set<string>();
+  for (const [name, tensor] of tensors) {
+    const bare = bareOf(name);
+    const wrapper = wrapperOf(name);
+    if (wrapper !== null) wrappers.add(wrapper);
+    const one = wantedBy(bare, wanted);
+    if (one === undefined) {
+      const own = bare.replace(/\.base_layer\.(weight|bias)$/, ".$1");
+      const problem = ownOrLeftOver(name, bare, tensor, own, base(own), method);
+      if (problem === null) {
+        warnings.push(`${file}: ${quote(name)} is the model's own ${own}, and was left out.`);
+      } else problems.add(() => problem);
       continue;
     }
-    checkShape(`${module.path}.lora_A`, a, [module.r, module.inFeatures], problems);
-    checkShape(`${module.path}.lora_B`, b, [module.outFeatures, module.r], problems);
-    pairs.set(module.path, { a, b });
+    if (stored.has(one)) problems.add(() => `${quote(name)} is there twice, under two names`);
+    stored.set(one, tensor);
+  }
+  for (const wrapper of wrappers) {
+    warnings.push(
+      `${file}: names hold ${quote(wrapper)}, which a wrapper around the model put there; it was left out.`,
+    );
+  }
+  const found = new Map<string | null, Map<string, StoredTensor>>();
+  for (const [path, shapes] of declared) {
+    found.set(path, new Map());
+    const missing = [...shapes.keys()].filter((key) => {
+      const one = wanted.get(nameOf(path, key));
+      return one === undefined || !stored.has(one);
+    });
+    if (missing.length > 0) {
+      problems.add(() => `${path ?? "the adapter"} has no ${missing.join(" and ")}`);
+    }
+  }
+  for (const [{ path, key, shape }, tensor] of stored) {
+    checkShape(nameOf(path, key), tensor, shape, problems);
+    found.get(path)?.set(key, tensor);
   }
   if (problems.any) {
     throw new FormatError(
@@ -74,67 +108,68 @@ export function matchAdapterTensors(
         "Load it onto the model that it was made for.",
     );
   }
-  return { pairs, warnings: [...warnings, ...findNonFinite(pairs, file)] };
-}
-
-interface FoundPair {
-  A?: StoredTensor;
-  B?: StoredTensor;
-}
-
-function sortByModule(
-  tensors: ReadonlyMap<string, StoredTensor>,
-  paths: ReadonlySet<string>,
-  base: (name: string) => BaseTensor | null,
-  problems: Problems,
-  remark: (text: string) => void,
-): Map<string, FoundPair> {
-  const found = new Map<string, FoundPair>();
-  const wrappers = new Set<string>();
-  for (const [name, stored] of tensors) {
-    const bare = bareName(name);
-    const wrapper = wrapperOf(name);
-    if (wrapper !== null) wrappers.add(wrapper);
-    // In between stands the name of the adapter, of files that were not saved by PEFT's own function.
-    const match = /^(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/.exec(bare);
-    const path = match?.[1];
-    if (path !== undefined && paths.has(path)) {
-      const pair = found.get(path) ?? {};
-      found.set(path, pair);
-      const side = match![2] as "A" | "B";
-      if (pair[side] !== undefined) {
-        problems.add(() => `${quote(name)} is there twice, under two names`);
-      }
-      pair[side] = stored;
-      continue;
-    }
-    const own = bare.replace(/\.base_layer\.(weight|bias)$/, ".$1");
-    const weight = base(own);
-    if (weight === null) problems.add(() => `${quote(name)} ${reasonLeftOver(bare, path)}`);
-    else if (isSame(stored, weight))
-      remark(`${quote(name)} is the model's own ${own}, and was left out.`);
-    else {
-      problems.add(
-        () =>
-          `${quote(name)} [${stored.shape.join(", ")}] differs from the model's ${own} [${weight.shape.join(", ")}]: ` +
-          "the adapter comes with a base weight of its own, which is not supported",
-      );
-    }
+  for (const [{ path, key }, tensor] of stored) {
+    if (toFloat32(tensor).every(Number.isFinite)) continue;
+    warnings.push(`${file}: ${nameOf(path, key)} holds NaN or infinity; merging will refuse it.`);
   }
-  for (const wrapper of wrappers) {
-    remark(
-      `names hold ${quote(wrapper)}, which a wrapper around the model put there; it was left out.`,
-    );
-  }
-  return found;
+  return { found, warnings };
 }
 
-function reasonLeftOver(name: string, path: string | undefined): string {
-  if (path !== undefined) return "belongs to no module that the config adapts";
-  if (name.endsWith("lora_magnitude_vector")) return "belongs to DoRA, but use_dora is not set";
-  if (/lora_embedding_[AB]$/.test(name)) return "adapts an embedding, which is not supported";
-  if (name.endsWith(".bias")) return "is a bias that was trained, which is not supported";
-  return "is no tensor of a LoRA adapter";
+/** What is wrong with a tensor that nobody asked for; null for the model's own. */
+function ownOrLeftOver(
+  name: string,
+  bare: string,
+  stored: StoredTensor,
+  own: string,
+  weight: BaseTensor | null,
+  method: AnyMethod,
+): string | null {
+  if (weight === null) return `${quote(name)} ${leftOver(bare, method)}`;
+  if (isSame(stored, weight)) return null;
+  return (
+    `${quote(name)} [${stored.shape.join(", ")}] differs from the model's ${own} [${weight.shape.join(", ")}]: ` +
+    "the adapter comes with a base weight of its own, which is not supported"
+  );
+}
+
+const nameOf = (path: string | null, key: string): string =>
+  path === null ? key : `${path}.${key}`;
+
+/** The name without what wrappers and PEFT put before it. */
+function bareOf(name: string): string {
+  const bare = bareName(name);
+  return bare.startsWith(SHARED) ? bare.slice(SHARED.length) : bare;
+}
+
+function byBareName(declared: DeclaredTensors): Map<string, Wanted> {
+  const wanted = new Map<string, Wanted>();
+  for (const [path, shapes] of declared) {
+    for (const [key, shape] of shapes) wanted.set(nameOf(path, key), { path, key, shape });
+  }
+  return wanted;
+}
+
+/** What a name means: itself, or without the name of an adapter, which stands behind the first part of the key. */
+function wantedBy(bare: string, wanted: ReadonlyMap<string, Wanted>): Wanted | undefined {
+  const found = wanted.get(bare);
+  if (found !== undefined) return found;
+  const parts = bare.split(".");
+  // Keys have few parts: only the last ones can be the name.
+  for (let i = parts.length - 1; i > 0 && i >= parts.length - 3; i--) {
+    const without = wanted.get(parts.toSpliced(i, 1).join("."));
+    if (without !== undefined) return without;
+  }
+  return undefined;
+}
+
+function leftOver(bare: string, { name, keys, foreignTensors = {} }: AnyMethod): string {
+  for (const [ending, reason] of Object.entries(foreignTensors)) {
+    if (bare.endsWith(ending)) return reason;
+  }
+  const isKnown = keys.some((key) => bare.endsWith(`.${key}`));
+  return isKnown
+    ? "belongs to no module that the config adapts"
+    : `is no tensor of a ${name} adapter`;
 }
 
 /** Whether a weight is the model's, as far as its own type can tell. */
@@ -158,22 +193,8 @@ function checkShape(
   problems: Problems,
 ): void {
   if (!isFloat(dtype)) problems.add(() => `${name} holds ${dtype}, which is no type of weights`);
-  if (shape.length === 2 && shape.every((size, i) => size === expected[i])) return;
+  if (shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
   problems.add(
     () => `${name} has the shape [${shape.join(", ")}], expected [${expected.join(", ")}]`,
   );
-}
-
-function findNonFinite(pairs: ReadonlyMap<string, StoredPair>, file: string): string[] {
-  const warnings: string[] = [];
-  for (const [path, { a, b }] of pairs) {
-    for (const [side, stored] of [
-      ["lora_A", a],
-      ["lora_B", b],
-    ] as const) {
-      if (toFloat32(stored).every(Number.isFinite)) continue;
-      warnings.push(`${file}: ${path}.${side} holds NaN or infinity; merging will refuse it.`);
-    }
-  }
-  return warnings;
 }

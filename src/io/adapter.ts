@@ -1,10 +1,20 @@
 // PEFT adapter directories: adapter_config.json and adapter_model.safetensors. Reading goes config, targets, names
 // and shapes of all tensors, and only then touches the model; whatever fails, the model stays as it was.
-import { Adapter } from "../adapters/adapter.ts";
-import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
-import { addLora } from "../adapters/inject.ts";
-import { adaptersOf, baseParameters } from "../adapters/set.ts";
-import { defaultTargetsOf, matchTargets, type Targets } from "../adapters/target.ts";
+import type { Adapter } from "../adapters/adapter.ts";
+import {
+  activateOrRemove,
+  addAdapter,
+  declareTensors,
+  findSites,
+  modelTypeOf,
+  type SourceFor,
+} from "../adapters/inject.ts";
+import type { LoraConfig } from "../adapters/lora.ts";
+import type { AnyMethod, Site } from "../adapters/method.ts";
+import { type AnyAdapter, baseParameters } from "../adapters/set.ts";
+import { noting } from "../adapters/source.ts";
+import { defaultTargetsOf } from "../adapters/target.ts";
+import { isTargetConfig, savedConfig } from "../adapters/targeting.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
@@ -12,15 +22,12 @@ import { type PathLike, pathOf } from "../core/location.ts";
 import { isMap } from "../core/realm.ts";
 import { revisionEntry } from "../core/revision.ts";
 import { withoutSecrets } from "../core/secrets.ts";
-import { Linear } from "../nn/linear.ts";
+import { isLinear } from "../nn/linear.ts";
+import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { leaf } from "../tensor/apply.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import {
-  type AdaptedModule,
-  type BaseTensor,
-  matchAdapterTensors,
-  PREFIX,
-} from "./adapter-tensors.ts";
+import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./adapter-tensors.ts";
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
@@ -58,25 +65,17 @@ export interface LoadAdapterOptions {
   readonly activate?: boolean;
 }
 
-/** An adapter that was read from files, with the description it came with. */
-class LoadedAdapter extends Adapter {
-  readonly description: PeftConfig;
-
-  constructor(injected: Adapter, description: PeftConfig, warnings: readonly string[]) {
-    super(injected.name, injected.model, injected.config, injected.layers, warnings);
-    this.description = description;
-  }
-}
-
 /** The two files of an adapter, by name, as PEFT writes them; also while it is merged. */
 export function adapterFiles(
-  adapter: Adapter,
+  adapter: AnyAdapter,
   { metadata = {} }: AdapterFilesOptions = {},
 ): Map<string, Uint8Array> {
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, parameter] of adapter.namedParameters()) {
-    const values = parameter.toArray() as Float32Array;
-    tensors.set(`${PREFIX}${name}`, fromFloat32(values, parameter.shape));
+  for (const path of [null, ...adapter.layers.keys()]) {
+    for (const [key, parameter] of adapter.tensorsOf(path)) {
+      const values = parameter.toArray() as Float32Array;
+      tensors.set(storedName(path, key), fromFloat32(values, parameter.shape));
+    }
   }
   const given: Iterable<[string, string]> = isMap(metadata)
     ? (metadata as ReadonlyMap<string, string>)
@@ -93,17 +92,15 @@ export function adapterFiles(
 }
 
 /** What adapter_config.json says of an adapter; of one that was loaded, what it said before. */
-function describe(adapter: Adapter): PeftConfig {
-  const { model, config } = adapter;
-  const before = adapter instanceof LoadedAdapter ? adapter.description : null;
+function describe(adapter: AnyAdapter): PeftConfig {
+  const { model, method } = adapter;
+  const before = adapter.origin === undefined ? null : (adapter.origin as PeftConfig);
   const own = model instanceof PretrainedModel && model.name !== "" ? model.name : null;
   const base = before?.baseModelNameOrPath ?? own;
+  const anyTransposed = [...adapter.layers.keys()].some((path) => isTransposed(model, path));
   return {
-    lora: {
-      ...config,
-      targetModules: targetNames(adapter),
-      fanInFanOut: [...adapter.layers.keys()].some((path) => isTransposed(model, path)),
-    },
+    method,
+    config: savedConfig(adapter.config, targetNames(adapter), anyTransposed),
     taskType: before === null ? "CAUSAL_LM" : before.taskType,
     // An adapter is made to be shared: it names no user and no token of the base's address.
     baseModelNameOrPath: base === null ? null : withoutSecrets(base),
@@ -112,16 +109,16 @@ function describe(adapter: Adapter): PeftConfig {
   };
 }
 
-const isTransposed = (model: Transformer, path: string): boolean => {
+const isTransposed = (model: Module, path: string): boolean => {
   const module = model.moduleAt(path);
-  return module instanceof Linear && module.storedTransposed;
+  return isLinear(module) && module.storedTransposed;
 };
 
-/** PEFT saves names, also where the options left the choice to a default or to "all-linear". */
-function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModules"] {
-  const { targetModules } = config;
-  if (targetModules === ALL_LINEAR) return [...layers.keys()];
-  return targetModules ?? defaultTargetsOf(model.config.modelType) ?? [...layers.keys()];
+/** The names that stand for the adapter's targets: those of PEFT's default where that is what was meant. */
+function targetNames({ config, method, model, layers }: AnyAdapter): readonly string[] {
+  const isDefault = isTargetConfig(config) && config.targetModules === null;
+  const names = isDefault ? defaultTargetsOf(method, modelTypeOf(model)) : undefined;
+  return names ?? [...layers.keys()];
 }
 
 /**
@@ -131,7 +128,7 @@ function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModu
  *   written; then nothing has changed
  */
 export async function saveAdapter(
-  adapter: Adapter,
+  adapter: AnyAdapter,
   directory: PathLike,
   { overwrite = false, ...options }: SaveAdapterOptions = {},
   fs?: FileSystem,
@@ -165,41 +162,39 @@ function isAdapterFile(name: string): boolean {
  * @throws FormatError that lists every tensor that does not fit, or says what changes the base and is not supported,
  *   UsageError for a name that is taken; then nothing has changed
  */
-export async function loadAdapter(
+export async function loadAdapter<C extends object = LoraConfig>(
   model: Transformer,
   location: FileLocation,
   { adapterName = "default", activate = true }: LoadAdapterOptions = {},
-): Promise<Adapter> {
+): Promise<Adapter<C>> {
   const source = openSource(location);
   const marks = source.directory === undefined ? null : marksOf(source.directory, isAdapterFile);
   const file = `${source.name}/${CONFIG}`;
   const parsed = parsePeftConfig(await readRequired(source, CONFIG), file);
   const { tensors } = await readWeights(source, "adapter_model");
-  const { targets } = findTargets(model, parsed.config.lora, tensors, file);
-  const modules = targets.map(({ path, r }): AdaptedModule => {
-    const { inFeatures, outFeatures } = model.moduleAt(path) as Linear;
-    return { path, r, inFeatures, outFeatures };
+  const { method } = parsed.config;
+  const given = parsed.config.config;
+  const config = method.forModel?.(given, modelTypeOf(model)) ?? given;
+  const sites = findSitesOf(model, method, config, tensors, file);
+  const declared = declareTensors(model, method, sites, config);
+  const expected = { declared, method, base: baseTensors(model) };
+  const matched = matchAdapterTensors(tensors, expected, `${source.name}/${WEIGHTS}`);
+  const fromFile: SourceFor = (path, made) =>
+    noting(made, (key, shape) => {
+      const values = toFloat32(storedAt(matched.found, path, key));
+      return leaf(shape, (out) => out.set(values), { persistent: true });
+    });
+  const adapter = addAdapter(model, method, {
+    config,
+    adapterName,
+    source: fromFile,
+    // Those on the targets come between.
+    warnings: (remarks) => [...parsed.warnings, ...remarks, ...matched.warnings],
+    origin: parsed.config,
   });
-  const matched = matchAdapterTensors(
-    tensors,
-    modules,
-    `${source.name}/${WEIGHTS}`,
-    baseTensors(model),
-  );
-  const set = adaptersOf(model);
-  const injected = addLora(model, parsed.config.lora, { adapterName });
-  for (const [path, { a, b }] of matched.pairs) {
-    const layer = injected.layers.get(path)?.tensors;
-    layer?.get("lora_A.weight")?.set(toFloat32(a));
-    layer?.get("lora_B.weight")?.set(toFloat32(b));
-  }
-  // Those of the injection are about targets, too.
-  const remarks = [...parsed.warnings, ...injected.warnings, ...matched.warnings];
-  const adapter = new LoadedAdapter(injected, parsed.config, remarks);
-  set.add(adapter);
+  if (activate) activateOrRemove(model, adapterName);
   if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
-  if (activate) set.activateBesideMerged(adapterName);
-  return adapter;
+  return adapter as unknown as Adapter<C>;
 }
 
 /** The model's own tensors as files hold them, by name. */
@@ -208,7 +203,7 @@ function baseTensors(model: Transformer): (name: string) => BaseTensor | null {
   return (name) => {
     byName ??= new Map(baseParameters(model));
     // A tied head has no weight of its own.
-    const tied = name === `${model.headPath}.weight` ? (model.head as Linear).weight : undefined;
+    const tied = name === `${model.headPath}.weight` ? model.head.weight : undefined;
     const parameter = byName.get(name) ?? tied;
     if (parameter === undefined) return null;
     const [rows = 0, columns = 0] = parameter.shape;
@@ -221,14 +216,15 @@ function baseTensors(model: Transformer): (name: string) => BaseTensor | null {
 }
 
 /** The modules that the config means; when there are none, the tensors say for which model it was made. */
-function findTargets(
+function findSitesOf(
   model: Transformer,
-  lora: LoraConfig,
+  method: AnyMethod,
+  config: object,
   tensors: ReadonlyMap<string, StoredTensor>,
   file: string,
-): Targets {
+): readonly Site[] {
   try {
-    return matchTargets(adaptersOf(model).modulePaths(), lora, model.config.modelType);
+    return findSites(model, method, config).sites;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const shown = [...tensors]

@@ -6,7 +6,7 @@
 import { FormatError } from "../core/error.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import type { Initializer } from "../nn/init.ts";
-import { Linear } from "../nn/linear.ts";
+import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { familyNames } from "../nn/names.ts";
 import { Transformer } from "../nn/transformer.ts";
@@ -30,7 +30,7 @@ interface Wanted {
 export function transposedNames(model: Module): Set<string> {
   const names = new Set<string>();
   for (const [path, module] of model.namedModules()) {
-    if (module instanceof Linear && module.storedTransposed) names.add(`${path}.weight`);
+    if (isLinear(module) && module.storedTransposed) names.add(`${path}.weight`);
   }
   return names;
 }

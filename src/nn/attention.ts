@@ -20,11 +20,17 @@ import { Module } from "./module.ts";
  */
 export class SelfAttention extends Module {
   override readonly kind = "attention";
+  readonly hiddenSize: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
   readonly #config: ModelConfig;
   readonly #fused: boolean;
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    this.hiddenSize = config.hiddenSize;
+    this.kvHeads = config.kvHeads;
+    this.headDim = config.headDim;
     this.#config = config;
     this.#fused = config.modelType === "gpt2";
     const { hiddenSize: d, attentionBias } = config;

@@ -24,10 +24,12 @@ export function makeNorm(config: ModelConfig, init: Initializer): Norm {
 /** One layer of a Transformer: attention and MLP, each behind a norm and added to the residual. */
 export class Block extends Module {
   override readonly kind = "block";
+  readonly hiddenSize: number;
   readonly #names: FamilyNames;
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    this.hiddenSize = config.hiddenSize;
     const names = familyNames(config.modelType);
     this.#names = names;
     allOrNothing(() => {

@@ -16,6 +16,7 @@ import { type FamilyNames, familyNames } from "./names.ts";
 
 /** What a Transformer asks of its body, or of what has replaced it. */
 export interface BodyLike extends Module {
+  readonly hiddenSize: number;
   /** Positions that are taken before each text. */
   readonly virtualTokens: number;
   /** ids, int32 [B, T], to vectors [B, T, D]. */
@@ -27,6 +28,7 @@ export interface BodyLike extends Module {
 /** Embeddings, blocks and the last norm. */
 export class Body extends Module implements BodyLike {
   override readonly kind = "model";
+  readonly hiddenSize: number;
   readonly virtualTokens = 0;
   readonly tokens: Embedding;
   readonly #names: FamilyNames;
@@ -36,6 +38,7 @@ export class Body extends Module implements BodyLike {
   constructor(config: ModelConfig, init: Initializer) {
     super();
     const { hiddenSize } = config;
+    this.hiddenSize = hiddenSize;
     const names = familyNames(config.modelType);
     this.#names = names;
     this.tokens = this.addModule(names.tokens, new Embedding(config.vocabSize, hiddenSize, init));

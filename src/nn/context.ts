@@ -4,6 +4,7 @@ import { UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { leaf } from "../tensor/apply.ts";
+import { embedding } from "../tensor/embedding.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** What every layer of a forward pass shares. */
@@ -60,6 +61,15 @@ export function preceded(context: Context, n: number, rows: boolean): Context {
         }),
     prefixTokens: prefixTokens + (rows ? 0 : n),
   };
+}
+
+/** Rows [n, D] for each of b texts, [b·n, D]. */
+export function repeated(rows: Tensor, b: number): Tensor {
+  const n = rows.shape[0] ?? 0;
+  const count = (out: Float32Array | Int32Array): void => {
+    for (let i = 0; i < out.length; i++) out[i] = i % n;
+  };
+  return embedding(leaf([b * n], count, { dtype: "int32" }), rows);
 }
 
 /** Number `i` of an int32 tensor; replays of a captured step have written it anew. */

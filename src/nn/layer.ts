@@ -7,5 +7,13 @@ import type { Module } from "./module.ts";
 
 /** A module that maps a tensor to a tensor. Attention, and what contains it, is told about the tokens as well. */
 export interface Layer extends Module {
+  /** D: width of what it maps from. */
+  readonly hiddenSize: number;
   forward(x: Tensor, context?: Context, cache?: LayerCache | KvCache | null): Tensor;
+}
+
+/** Attention: keys and values have G heads of width d. */
+export interface AttentionLike extends Layer {
+  readonly kvHeads: number;
+  readonly headDim: number;
 }

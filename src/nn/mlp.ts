@@ -7,6 +7,7 @@ import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Activation, ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
+import type { Layer } from "./layer.ts";
 import { Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
 
@@ -18,8 +19,9 @@ const ACTIVATIONS: Readonly<Record<Activation, (x: Tensor) => Tensor>> = {
 };
 
 /** The MLP of one layer, gated or plain. */
-export class Mlp extends Module {
+export class Mlp extends Module implements Layer {
   override readonly kind = "mlp";
+  readonly hiddenSize: number;
   readonly #activation: (x: Tensor) => Tensor;
   readonly #gated: boolean;
   readonly #up: string;
@@ -27,6 +29,7 @@ export class Mlp extends Module {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    this.hiddenSize = config.hiddenSize;
     this.#activation = ACTIVATIONS[config.activation];
     this.#gated = config.gated;
     const gpt2 = config.modelType === "gpt2";

@@ -4,15 +4,18 @@ import { allOrNothing } from "../tensor/apply.ts";
 import { layerNorm, rmsNorm } from "../tensor/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
+import type { Layer } from "./layer.ts";
 import { Module } from "./module.ts";
 
 /** (x − mean) / sqrt(variance + eps) · weight + bias over the last axis (Ba et al. 2016). */
-export class LayerNorm extends Module {
+export class LayerNorm extends Module implements Layer {
   override readonly kind = "norm";
+  readonly hiddenSize: number;
   readonly eps: number;
 
   constructor(size: number, eps = 1e-5, init: Initializer = emptyParameter) {
     super();
+    this.hiddenSize = size;
     this.eps = eps;
     allOrNothing(() => {
       this.addParameter("weight", init([size], "gain"));
@@ -26,12 +29,14 @@ export class LayerNorm extends Module {
 }
 
 /** x / sqrt(mean(x²) + eps) · weight over the last axis (Zhang & Sennrich 2019). */
-export class RmsNorm extends Module {
+export class RmsNorm extends Module implements Layer {
   override readonly kind = "norm";
+  readonly hiddenSize: number;
   readonly eps: number;
 
   constructor(size: number, eps = 1e-6, init: Initializer = emptyParameter) {
     super();
+    this.hiddenSize = size;
     this.eps = eps;
     this.addParameter("weight", init([size], "gain"));
   }

@@ -1,8 +1,8 @@
 // The trainer: forward, backward and AdamW over a dataset, one optimizer step a call. Its state is a value: the
 // bytes of `state()`, given to a trainer made alike in another process or runtime, go on to the bit.
 
-import type { Adapter } from "../adapters/adapter.ts";
-import { adaptersOf, baseParameters } from "../adapters/set.ts";
+import { fingerprintOf } from "../adapters/option.ts";
+import { type AnyAdapter, adaptersOf, baseParameters } from "../adapters/set.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { TokenBatch } from "../nn/batch.ts";
@@ -253,18 +253,17 @@ export class Trainer {
       data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
       "model's settings": this.model.config,
       // What shapes do not tell: scale and dropout.
-      adapters: used.map(({ name, config }) => {
-        const { r, loraAlpha, loraDropout, useRslora, rankPattern, alphaPattern } = config;
-        const patterns = { rankPattern: [...rankPattern], alphaPattern: [...alphaPattern] };
-        return { name, r, loraAlpha, loraDropout, useRslora, ...patterns };
-      }),
+      adapters: used.map(({ name, method, config }) => ({
+        name,
+        ...fingerprintOf(method.options, config),
+      })),
       "merged adapters": merged,
       "frozen weights (CRC-32)": this.#checkFrozen(used),
     };
   }
 
   /** The checksum of all that takes part without training; made anew each time, for merging or `set` may change it. */
-  #checkFrozen(used: readonly Adapter[]): number {
+  #checkFrozen(used: readonly AnyAdapter[]): number {
     const trained = new Set(this.#parameters.values());
     const base = [...baseParameters(this.model)].map(([, parameter]) => parameter);
     let sum = 0;

@@ -3,8 +3,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { AdaptedLinear } from "../../src/adapters/adaptedLinear.ts";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
-import type { LoraLayer } from "../../src/adapters/lora.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora, type LoraLayer } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { LowrankError, ReleasedError, UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter } from "../../src/io/adapter.ts";
@@ -175,7 +175,7 @@ withModel(
     model.train();
     assert.throws(
       () => logitsOf(model, batch),
-      (error: unknown) => error instanceof UsageError && /loraDropout/.test(error.message),
+      (error: unknown) => error instanceof UsageError && /different dropout/.test(error.message),
     );
     model.eval();
   },

@@ -4,9 +4,8 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { LoraOptions } from "../../src/adapters/config.ts";
-import { disableAdapters, injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
-import { LoraLayer } from "../../src/adapters/lora.ts";
+import { disableAdapters, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora, LoraLayer, type LoraOptions } from "../../src/adapters/lora.ts";
 import { baseParameters } from "../../src/adapters/set.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
 import { AdamW } from "../../src/optim/adamw.ts";
@@ -269,7 +268,7 @@ test("the same factors with as many zeros beside them have half the ΔW, bit for
         );
       }
       const found = [...adapter.layers.values()].map((layer) =>
-        noGrad(() => scope(() => layer.delta().toArray() as Float32Array)),
+        noGrad(() => scope(() => (layer as LoraLayer).delta().toArray() as Float32Array)),
       );
       adapter.remove();
       return found;

@@ -16,14 +16,17 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { AdaptedLinear } from "../../src/adapters/adaptedLinear.ts";
-import { makeLoraLayer } from "../../src/adapters/lora.ts";
-import { Linear } from "../../src/nn/linear.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora, type LoraLayer } from "../../src/adapters/lora.ts";
+import { adaptersOf } from "../../src/adapters/set.ts";
+import { Linear, type LinearLike } from "../../src/nn/linear.ts";
+import { Module } from "../../src/nn/module.ts";
 import { array } from "../../src/reference/array.ts";
 import { linear as referenceLinear } from "../../src/reference/linear.ts";
 import { type Lora, loraForward } from "../../src/reference/lora.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { scope } from "../../src/tensor/scope.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { fill, seed, size } from "../support/arbitraries.ts";
 import { expectClose } from "../support/compare.ts";
 import { engines } from "../support/engines.ts";
@@ -43,49 +46,50 @@ interface Layer {
     readonly r: number;
     readonly A: Float64Array;
     readonly B: Float64Array;
+    readonly alpha: number;
+    /** alpha / r */
     readonly s: number;
   }[];
 }
 
-const names = (layer: Layer): string[] => layer.factors.map((_, i) => `adapter${i}`);
+/** A model of one linear layer. */
+class OneLayer extends Module {
+  constructor(layer: Linear) {
+    super();
+    this.addModule("layer", layer);
+  }
 
-/** Builds the layer, lets `use` compute with it, and frees it. */
-function withLayer<T>(layer: Layer, use: (adapted: AdaptedLinear, x: () => Float32Array) => T): T {
-  const { M, N, K } = layer;
-  const base = new Linear(K, N, { bias: layer.b !== null });
-  base.weight.set(layer.W);
-  if (layer.b !== null) base.bias?.set(layer.b);
-  base.setRequiresGrad(false);
-  base.weight.pack();
-  const adapted = new AdaptedLinear(base);
-  layer.factors.forEach(({ r, A, B, s }, i) => {
-    const shape = { inFeatures: K, outFeatures: N, r, scale: s, dropout: 0 };
-    const made = makeLoraLayer(shape, true, { seed: 0, stream: i });
-    made.a.set(A);
-    made.b.set(B);
-    adapted.addLayer(`adapter${i}`, made);
-  });
-  adapted.setActive(names(layer));
-  const forward = (): Float32Array =>
-    scope(() => {
-      const x = tensor(Float32Array.from(layer.x), { shape: [M, K] });
-      return adapted.forward(x).toArray() as Float32Array;
-    });
-  const result = use(adapted, forward);
-  for (const name of names(layer)) adapted.removeLayer(name);
-  adapted.dispose();
-  return result;
+  forward(x: Tensor): Tensor {
+    return (this.child("layer") as LinearLike).forward(x);
+  }
 }
 
 /** [unmerged, merged] outputs [M, N]. */
-function bothWays(layer: Layer): readonly [Float32Array, Float32Array] {
-  return withLayer(layer, (adapted, forward) => {
-    const unmerged = forward();
-    adapted.setMerged(names(layer), adapted.mergedWeight(names(layer), "the layer"));
-    const merged = forward();
-    adapted.setMerged([], null);
-    return [unmerged, merged];
+function bothWays({ M, N, K, x, W, b, factors }: Layer): readonly [Float32Array, Float32Array] {
+  const base = new Linear(K, N, { bias: b !== null });
+  base.weight.set(W);
+  if (b !== null) base.bias?.set(b);
+  const model = new OneLayer(base);
+  const names = factors.map(({ r, A, B, alpha, s }, i) => {
+    const options = { r, loraAlpha: alpha, targetModules: ["layer"] };
+    const { layers, name } = injectLora(model, options, { adapterName: `adapter${i}` });
+    const made = layers.get("layer") as LoraLayer;
+    made.a.set(A);
+    made.b.set(B);
+    assert.is(made.scale, s);
+    return name;
   });
+  setActiveAdapters(model, names);
+  const forward = (): Float32Array =>
+    scope(() => {
+      const input = tensor(Float32Array.from(x), { shape: [M, K] });
+      return model.forward(input).toArray() as Float32Array;
+    });
+  const unmerged = forward();
+  adaptersOf(model).merge(names);
+  const merged = forward();
+  model.dispose();
+  return [unmerged, merged];
 }
 
 /** x Wᵀ + b and the branches s x Aᵀ Bᵀ in float64, each [M, N]; of absolute values if asked. */
@@ -136,7 +140,8 @@ function layers(count: number, least = 1): fc.Arbitrary<Layer> {
         r,
         A: fill([r, K], start + 3 + 2 * i, { zeros: 0.05 }),
         B: fill([N, r], start + 4 + 2 * i, { zeros: 0.05 }),
-        s: scales[i]!,
+        alpha: scales[i]! * r,
+        s: (scales[i]! * r) / r,
       })),
     }));
 }
@@ -252,7 +257,9 @@ test("K counts twice: terms that all round down unmerged and all round up merged
     x: new Float64Array(K).fill(1),
     W: new Float64Array(K).fill(below, 1).fill(1, 0, 1),
     b: null,
-    factors: [{ r: 1, A: new Float64Array(K).fill(1, 1), B: Float64Array.of(U * 2 ** -11), s: 1 }],
+    factors: [
+      { r: 1, A: new Float64Array(K).fill(1, 1), B: Float64Array.of(U * 2 ** -11), alpha: 1, s: 1 },
+    ],
   };
   const baseline = all[0]!.engine;
   const [unmerged, merged] = baseline.run(() => bothWays(layer));

@@ -1,9 +1,13 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type LoraOptions, resolveLoraConfig } from "../../src/adapters/config.ts";
+import { type LoraOptions, LoraScales, lora, resolveLoraConfig } from "../../src/adapters/lora.ts";
 import { type ModulePath, matchTargets } from "../../src/adapters/target.ts";
+import { init } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";
+import { Linear } from "../../src/nn/linear.ts";
+
+await init({ threads: 1 });
 
 type Family = "llama" | "gpt2";
 type Expected = Record<string, [number, number]> | { error: string };
@@ -32,8 +36,14 @@ for (const { config, ...expected } of oracle.cases) {
     for (const family of ["llama", "gpt2"] as const) {
       let found: Record<string, [number, number]> | { error: string };
       try {
-        const { targets } = matchTargets(modulesOf(family), resolveLoraConfig(options));
-        found = Object.fromEntries(targets.map(({ path, r, scale }) => [path, [r, scale]]));
+        const resolved = resolveLoraConfig(options);
+        const { paths } = matchTargets(modulesOf(family), resolved, lora);
+        found = Object.fromEntries(
+          paths.map((path) => {
+            const { r, scale } = new LoraScales(resolved).of(path);
+            return [path, [r, scale]];
+          }),
+        );
       } catch (error) {
         assert.instance(error, UsageError);
         found = { error: "NoMatchingPeftModuleError" };
@@ -45,7 +55,7 @@ for (const { config, ...expected } of oracle.cases) {
 
 const llama = modulesOf("llama");
 const match = (options: LoraOptions, modelType?: string) =>
-  matchTargets(llama, resolveLoraConfig(options), modelType);
+  matchTargets(llama, resolveLoraConfig(options), lora, modelType);
 function failure(options: LoraOptions, modelType?: string): string {
   try {
     match(options, modelType);
@@ -57,11 +67,8 @@ function failure(options: LoraOptions, modelType?: string): string {
 }
 
 test("without targets the default of the model's type is taken", () => {
-  const paths = match({}, "llama").targets.map(({ path }) => path);
-  assert.equal(
-    paths,
-    match({ targetModules: ["q_proj", "v_proj"] }).targets.map(({ path }) => path),
-  );
+  const { paths } = match({}, "llama");
+  assert.equal(paths, match({ targetModules: ["q_proj", "v_proj"] }).paths);
 });
 
 test("without targets a model of unknown type is refused", () => {
@@ -116,13 +123,17 @@ test("a target that is no linear layer is refused by name", () => {
 });
 
 test("a name, an exclusion or a pattern without effect is a warning with the nearest names", () => {
-  const { targets, warnings } = match({
+  const options = {
     targetModules: ["q_proj", "kproj"],
     excludeModules: ["nothing"],
     rankPattern: { "layers.5.q_proj": 2, q_proj: 4 },
     alphaPattern: { v_proj: 2 },
-  });
-  assert.is(targets.length, 2);
+  };
+  const { paths, warnings: ofTargets } = match(options);
+  assert.is(paths.length, 2);
+  const module = new Linear(8, 8);
+  const sites = paths.map((path) => ({ kind: "linear", path, module }) as const);
+  const warnings = [...ofTargets, ...lora.remarks!(resolveLoraConfig(options), sites)];
   assert.equal(
     warnings.map((warning) => warning.slice(0, 40)),
     [
@@ -150,14 +161,22 @@ test("many patterns, each of them cheap, are refused when they take too long tog
     { targetModules: ["q_proj"], layersToTransform: 1, layersPattern: Object.keys(rankPattern) },
   ]) {
     assert.throws(
-      () => matchTargets(layers(200), resolveLoraConfig(options)),
+      () => {
+        const config = resolveLoraConfig(options);
+        const { paths } = matchTargets(layers(200), config, lora);
+        const scales = new LoraScales(config);
+        for (const path of paths) scales.of(path);
+      },
       (error: unknown) =>
         error instanceof UsageError && /take more than 30 million steps/.test(error.message),
     );
   }
   for (const option of ["targetModules", "excludeModules"]) {
     const config = resolveLoraConfig({ targetModules: ["q_proj"], [option]: heavy });
-    assert.throws(() => matchTargets(layers(9000), config), /take more than 30 million steps/);
+    assert.throws(
+      () => matchTargets(layers(9000), config, lora),
+      /take more than 30 million steps/,
+    );
   }
   assert.ok(performance.now() - started < 30_000);
 });
@@ -176,10 +195,12 @@ test("a rank for every module of a large model is no large task", () => {
   const modules = layers(1500);
   const rankPattern = Object.fromEntries(modules.map(({ path }, i) => [path, 1 + (i % 64)]));
   const options = { targetModules: modules.map(({ path }) => path), rankPattern };
-  const { targets, warnings } = matchTargets(modules, resolveLoraConfig(options));
+  const config = resolveLoraConfig(options);
+  const { paths, warnings } = matchTargets(modules, config, lora);
+  const scales = new LoraScales(config);
   // The dot of "layers.1.q_proj" is any character, but no path differs in one alone.
   assert.equal(
-    targets.map(({ r }) => r),
+    paths.map((path) => scales.of(path).r),
     modules.map((_, i) => 1 + (i % 64)),
   );
   assert.equal(warnings, []);
@@ -188,11 +209,12 @@ test("a rank for every module of a large model is no large task", () => {
 test("a hundred thousand names are looked up, not tried one after the other", () => {
   const modules = layers(100_000);
   const names = modules.map(({ path }) => path);
-  const { targets, warnings } = matchTargets(
+  const { paths, warnings } = matchTargets(
     modules,
     resolveLoraConfig({ targetModules: [...names, ...names.map((name) => `${name}x`)] }),
+    lora,
   );
-  assert.is(targets.length, 100_000);
+  assert.is(paths.length, 100_000);
   assert.is(warnings.length, 21);
   assert.match(
     warnings[0]!,

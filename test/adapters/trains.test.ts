@@ -4,7 +4,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Adapter } from "../../src/adapters/adapter.ts";
-import { disableAdapters, injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { disableAdapters, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter } from "../../src/io/adapter.ts";

@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { buildModel, modelFiles } from "../../src/io/model.ts";
 import { readSafetensors } from "../../src/io/safetensors.ts";

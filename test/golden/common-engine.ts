@@ -1,8 +1,7 @@
 // The common model of the golden runs, built with the front end from its start values.
 
 import type { Adapter } from "../../src/adapters/adapter.ts";
-import { injectLora } from "../../src/adapters/inject.ts";
-import { LoraLayer } from "../../src/adapters/lora.ts";
+import { injectLora, LoraLayer } from "../../src/adapters/lora.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import { emptyParameter } from "../../src/nn/init.ts";
 import { Transformer } from "../../src/nn/transformer.ts";

@@ -3,7 +3,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
 import { emptyParameter } from "../../src/nn/init.ts";

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { current, init } from "../../src/core/engine.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
@@ -65,12 +65,15 @@ test("every broken adapter is refused by a sentence, and changes nothing", async
     [withConfig({ use_dora: true }), /"use_dora" is set/],
     [withConfig({ target_modules: "(a*)*".padEnd(1001, "b") }), /target_modules/],
     [withConfig({ target_modules: ["query"] }), /matches no module of this model/],
-    [withConfig({ r: 3 }), /q_proj\.lora_A has the shape \[4, 16\], expected \[3, 16\]/],
-    [withConfig({ rank_pattern: {} }), /lora_A has the shape \[2, 16\], expected \[4, 16\]/],
+    [withConfig({ r: 3 }), /q_proj\.lora_A\.weight has the shape \[4, 16\], expected \[3, 16\]/],
+    [
+      withConfig({ rank_pattern: {} }),
+      /lora_A\.weight has the shape \[2, 16\], expected \[4, 16\]/,
+    ],
     [withConfig({ target_modules: ["q_proj", "v_proj"] }), /belongs to no module that the config/],
     [
       withConfig({ target_modules: ["q_proj", "v_proj", "down_proj", "o_proj"] }),
-      /layers\.0\.self_attn\.o_proj has no lora_A and lora_B/,
+      /layers\.0\.self_attn\.o_proj has no lora_A\.weight and lora_B\.weight/,
     ],
     [
       withTensors("llama", "adapter", (tensors) => tensors.delete(`${q}.lora_B.weight`)),
@@ -84,13 +87,13 @@ test("every broken adapter is refused by a sentence, and changes nothing", async
       withTensors("llama", "adapter", (tensors) =>
         tensors.set(`${q}.lora_A.weight`, tensor(4, 15)),
       ),
-      /lora_A has the shape \[4, 15\], expected \[4, 16\]/,
+      /lora_A\.weight has the shape \[4, 15\], expected \[4, 16\]/,
     ],
     [
       withTensors("llama", "adapter", (tensors) =>
         tensors.set(`${q}.lora_B.weight`, tensor(17, 4)),
       ),
-      /lora_B has the shape \[17, 4\], expected \[16, 4\]/,
+      /lora_B\.weight has the shape \[17, 4\], expected \[16, 4\]/,
     ],
     [
       withTensors("llama", "adapter", (tensors) =>
@@ -124,8 +127,12 @@ test("an adapter for a larger model of the same kind lists every tensor with bot
   for (const layer of [0, 1]) {
     const path = `model.layers.${layer}.self_attn.q_proj`;
     const r = layer === 0 ? 4 : 2;
-    assert.ok(message.includes(`${path}.lora_A has the shape [${r}, 16], expected [${r}, 32]`));
-    assert.ok(message.includes(`${path}.lora_B has the shape [16, ${r}], expected [32, ${r}]`));
+    assert.ok(
+      message.includes(`${path}.lora_A.weight has the shape [${r}, 16], expected [${r}, 32]`),
+    );
+    assert.ok(
+      message.includes(`${path}.lora_B.weight has the shape [16, ${r}], expected [32, ${r}]`),
+    );
   }
   model.dispose();
 });
@@ -150,7 +157,7 @@ test("NaN loads with a warning, and merging refuses it and changes nothing", asy
   });
   const before = modelFiles(model);
   const adapter = await loadAdapter(model, files);
-  assert.match(adapter.warnings.join(), /down_proj\.lora_B holds NaN or infinity/);
+  assert.match(adapter.warnings.join(), /down_proj\.lora_B\.weight holds NaN or infinity/);
   assert.throws(
     () => adapter.merge(),
     (error: unknown) => error instanceof LowrankError && /down_proj/.test(error.message),

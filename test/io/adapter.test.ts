@@ -3,8 +3,7 @@
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { LoraOptions } from "../../src/adapters/config.ts";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora, type LoraOptions } from "../../src/adapters/lora.ts";
 import { init } from "../../src/core/engine.ts";
 import { ENGINE_REVISION } from "../../src/core/revision.ts";
 import { adapterFiles, loadAdapter, saveAdapter } from "../../src/io/adapter.ts";
@@ -17,6 +16,7 @@ import { base, CONFIG, WEIGHTS, withConfig } from "./adapter-fixture.ts";
 import { snapshot } from "./full-disk.ts";
 import {
   expectedValues,
+  type Family,
   families,
   fixtureBytes,
   fixturePath,
@@ -30,12 +30,21 @@ const fresh = temporaryPaths("adapter");
 const configOf = (bytes: Uint8Array): Record<string, unknown> =>
   JSON.parse(new TextDecoder().decode(bytes));
 
-for (const family of families) {
-  test(`a ${family} with an adapter of PEFT computes PEFT's logits, merged as well`, async () => {
+const fixtures: readonly (readonly [Family, string])[] = [
+  ...families.map((family) => [family, "adapter"] as const),
+  ...(["ia3", "vera"] as const).flatMap((method) => [
+    ["llama", method] as const,
+    ["gpt2", method] as const,
+  ]),
+];
+
+for (const [family, name] of fixtures) {
+  test(`a ${family} with PEFT's ${name} computes PEFT's logits, merged as well`, async () => {
     const model = await base(family);
-    const { ids, logits, baseLogits, float32Error, merged } = expectedValues(family);
+    const { ids, logits, baseLogits, float32Error, merged } = expectedValues(family, name);
+    assert.ok(merged.size > 0);
     const before = logitsOf(model, ids);
-    const adapter = await loadAdapter(model, fixturePath(family, "adapter"));
+    const adapter = await loadAdapter(model, fixturePath(family, name));
     assert.equal(adapter.warnings, []);
     // Another order of the same float32 sums: its error is of the size of PyTorch's own, not many times that.
     const bound = 4 * float32Error;
@@ -56,23 +65,25 @@ for (const family of families) {
     model.dispose();
   });
 
-  test(`an adapter of PEFT on a ${family} is saved as it was read`, async () => {
+  test(`PEFT's ${name} on a ${family} is saved as it was read`, async () => {
     const model = await base(family);
-    const adapter = await loadAdapter(model, fixturePath(family, "adapter"));
+    const adapter = await loadAdapter(model, fixturePath(family, name));
     const files = adapterFiles(adapter);
     const written = withoutRevision(files.get(WEIGHTS)!);
-    assert.ok(Buffer.from(written).equals(fixtureBytes(family, `adapter/${WEIGHTS}`)));
+    assert.ok(Buffer.from(written).equals(fixtureBytes(family, `${name}/${WEIGHTS}`)));
     const saved = configOf(files.get(CONFIG)!);
-    const read = configOf(fixtureBytes(family, `adapter/${CONFIG}`));
+    const read = configOf(fixtureBytes(family, `${name}/${CONFIG}`));
     // PEFT keeps targets as a set, in no order; and here the model has a name.
-    const { target_modules: wrote, base_model_name_or_path: name, ...others } = saved;
+    const { target_modules: wrote, base_model_name_or_path: called, ...others } = saved;
     const { target_modules: had, base_model_name_or_path: _, ...expected } = read;
     assert.equal(others, expected);
     assert.equal(wrote, (had as string[]).sort());
-    assert.is(name, model.name);
+    assert.is(called, model.name);
     model.dispose();
   });
+}
 
+for (const family of families) {
   test(`an adapter made on a ${family}, saved and loaded gives the same bits`, async () => {
     const { ids } = expectedValues(family);
     const model = await base(family);

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { init } from "../../src/core/engine.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { parseJsonObject } from "../../src/io/json.ts";

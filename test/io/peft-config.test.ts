@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { resolveLoraConfig } from "../../src/adapters/config.ts";
+import { type LoraConfig, lora, resolveLoraConfig } from "../../src/adapters/lora.ts";
 import { FormatError } from "../../src/core/error.ts";
 import { formatPeftConfig, parsePeftConfig } from "../../src/io/peft-config.ts";
 
@@ -18,16 +18,16 @@ test("the configs that PEFT wrote are read without a warning and say what was as
   assert.equal(llama.warnings, []);
   assert.is(llama.config.taskType, "CAUSAL_LM");
   assert.is(llama.config.baseModelNameOrPath, null);
-  const { lora } = llama.config;
-  assert.is(lora.r, 4);
-  assert.is(lora.loraAlpha, 6);
-  assert.equal([...lora.targetModules!].sort(), ["down_proj", "q_proj", "v_proj"]);
-  assert.equal([...lora.rankPattern], [["layers.1.self_attn.q_proj", 2]]);
-  assert.equal([...lora.alphaPattern], [["down_proj", 3.5]]);
-  const gpt2 = read("gpt2").config.lora;
+  const config = llama.config.config as LoraConfig;
+  assert.is(config.r, 4);
+  assert.is(config.loraAlpha, 6);
+  assert.equal([...config.targetModules!].sort(), ["down_proj", "q_proj", "v_proj"]);
+  assert.equal([...config.rankPattern], [["layers.1.self_attn.q_proj", 2]]);
+  assert.equal([...config.alphaPattern], [["down_proj", 3.5]]);
+  const gpt2 = read("gpt2").config.config as LoraConfig;
   assert.is(gpt2.useRslora, true);
   assert.is(gpt2.fanInFanOut, true);
-  assert.is(read("qwen2").config.lora.loraDropout, 0.1);
+  assert.is((read("qwen2").config.config as LoraConfig).loraDropout, 0.1);
 });
 
 for (const family of ["llama", "gpt2", "qwen2"]) {
@@ -65,12 +65,19 @@ test("a config made here is read back as the same config", () => {
   });
   fc.assert(
     fc.property(options, fc.option(fc.string()), (given, baseModelNameOrPath) => {
-      const lora = resolveLoraConfig(given);
-      const config = { lora, baseModelNameOrPath, taskType: "CAUSAL_LM", revision: null };
+      const resolved = resolveLoraConfig(given);
+      const config = {
+        method: lora,
+        config: resolved,
+        baseModelNameOrPath,
+        taskType: "CAUSAL_LM",
+        revision: null,
+      };
       const { config: back, warnings } = parsePeftConfig(encode(formatPeftConfig(config)));
       assert.equal({ ...back, fields: null }, { ...config, fields: null });
       // The first key that matches counts.
-      assert.equal([...back.lora.rankPattern.keys()], [...lora.rankPattern.keys()]);
+      const { rankPattern } = back.config as LoraConfig;
+      assert.equal([...rankPattern.keys()], [...resolved.rankPattern.keys()]);
       assert.equal(warnings, []);
     }),
   );
@@ -78,7 +85,8 @@ test("a config made here is read back as the same config", () => {
 
 test("a fresh config is written with sorted keys, as for inference, with a version of PEFT", () => {
   const text = formatPeftConfig({
-    lora: resolveLoraConfig({ targetModules: ["v_proj", "q_proj"] }),
+    method: lora,
+    config: resolveLoraConfig({ targetModules: ["v_proj", "q_proj"] }),
     taskType: "CAUSAL_LM",
     baseModelNameOrPath: "base",
     revision: null,
@@ -170,10 +178,10 @@ const refused: [string, string | Uint8Array | object, RegExp][] = [
   ["a string as alpha", { lora_alpha: "16" }, /: lora_alpha is "16",/],
   ["a dropout of 1", { lora_dropout: 1 }, /: lora_dropout is 1,/],
   ["no peft_type", { peft_type: null }, /"peft_type" is missing, but only "LORA"/],
-  ["another method", { peft_type: "VERA" }, /"peft_type" is "VERA"/],
+  ["another method", { peft_type: "LOHA" }, /"peft_type" is "LOHA", but only "LORA", "IA3"/],
   ["an unknown task", { task_type: "DANCING" }, /"task_type" is "DANCING", but must be one of/],
   ["a number as base model", { base_model_name_or_path: 7 }, /"base_model_name_or_path" is 7/],
-  ["an object as initialisation", { init_lora_weights: {} }, /"init_lora_weights"/],
+  ["an object as initialisation", { init_lora_weights: {} }, /init_lora_weights is .* but must be/],
   ["a duplicate key", '{"peft_type": "LORA", "r": 4, "r": 8}', /"r" appears twice/],
   [
     "a target pattern that can run away",

@@ -59,8 +59,14 @@ export interface Expected {
   readonly merged: ReadonlyMap<string, StoredTensor>;
 }
 
-export function expectedValues(family: Family): Expected {
+/** The values of one adapter: "adapter" is LoRA's, others are in files of their own. */
+export function expectedValues(family: Family, adapter = "adapter"): Expected {
   const { tensors } = readSafetensors(fixtureBytes(family, "expected.safetensors"), "expected");
+  if (adapter !== "adapter") {
+    for (const name of tensors.keys()) if (name.startsWith("merged.")) tensors.delete(name);
+    const own = readSafetensors(fixtureBytes(family, `${adapter}.safetensors`), adapter);
+    for (const [name, stored] of own.tensors) tensors.set(name, stored);
+  }
   const bytes = (name: string) => tensors.get(name)!.bytes.slice().buffer;
   const values = (name: string) => new Float64Array(bytes(name));
   let float32Error = 0;

@@ -6,7 +6,7 @@ import { pathToFileURL } from "node:url";
 import vm from "node:vm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { init } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";
 import type { PathLike } from "../../src/core/location.ts";

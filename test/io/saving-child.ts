@@ -1,7 +1,7 @@
 // A program of its own that saves: `saving-child.js kill <adapter|model> <directory> <n>` is killed at the n-th rename
 // of a save with overwrite, `saving-child.js often <adapter> <directory> <r>` saves adapters of one rank again and again.
 
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { init } from "../../src/core/engine.ts";
 import { type FileSystem, fileSystem } from "../../src/core/files.ts";
 import { saveAdapter } from "../../src/io/adapter.ts";

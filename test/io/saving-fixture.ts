@@ -3,7 +3,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Adapter } from "../../src/adapters/adapter.ts";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { init } from "../../src/core/engine.ts";
 import { modelFiles } from "../../src/io/model.ts";
 import { writeSafetensors } from "../../src/io/safetensors.ts";

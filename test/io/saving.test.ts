@@ -12,7 +12,7 @@ import {
 import { join, relative } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter, saveAdapter } from "../../src/io/adapter.ts";
 import { loadModel, saveModel } from "../../src/io/model.ts";

@@ -4,7 +4,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { ShapeError, UsageError } from "../../src/core/error.ts";
 import { KvCache } from "../../src/nn/cache.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";

@@ -2,7 +2,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import type { Linear } from "../../src/nn/linear.ts";
 import { tensor, zeros } from "../../src/tensor/create.ts";
 import { noGrad, scope } from "../../src/tensor/scope.ts";

@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { AdaptedLinear } from "../../src/adapters/adaptedLinear.ts";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { Engine } from "../../src/core/engine.ts";
 import { MemoryError } from "../../src/core/error.ts";
 import { Linear } from "../../src/nn/linear.ts";

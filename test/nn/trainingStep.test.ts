@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { Engine } from "../../src/core/engine.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
 import { AdamW } from "../../src/optim/adamw.ts";

@@ -1,8 +1,7 @@
 // A training step in both forms, captured and eager, to compare their bits.
 
 import * as assert from "uvu/assert";
-import type { LoraConfig } from "../../src/adapters/config.ts";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora, type LoraConfig } from "../../src/adapters/lora.ts";
 import type { Engine } from "../../src/core/engine.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";

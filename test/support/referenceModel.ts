@@ -2,6 +2,7 @@
 // compared with. Adapters are folded into the weights, which in float64 changes nothing that float32 could see.
 
 import type { Adapter } from "../../src/adapters/adapter.ts";
+import type { AdapterLayer } from "../../src/adapters/layer.ts";
 import { LoraLayer } from "../../src/adapters/lora.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
@@ -20,19 +21,37 @@ import { reshape, slice } from "../../src/reference/shape.ts";
 /** Copies of a model's weights in float64, by name. */
 export type Weights = ReadonlyMap<string, Arr>;
 
+/** Weight and bias of a layer with an adapter, by the method's page. */
+export type ReferenceMerge = (
+  layer: AdapterLayer,
+  weight: Arr,
+  bias: Arr | undefined,
+  adapter: Adapter<object>,
+) => { readonly W: Arr; readonly b: Arr | undefined };
+
+const mergeLora: ReferenceMerge = (layer, W, b) => {
+  if (!(layer instanceof LoraLayer)) throw new Error("no LoRA");
+  const A = array(layer.a.shape, layer.a.toArray());
+  const B = array(layer.b.shape, layer.b.toArray());
+  // The engine's s is a float32 number, whichever way it goes.
+  return { W: loraMerge({ W, A, B, s: Math.fround(layer.scale) }), b };
+};
+
 /** The weights of an unmerged model, with these adapters folded in. */
-export function weightsOf(state: StateDict, adapters: readonly Adapter[] = []): Weights {
+export function weightsOf(
+  state: StateDict,
+  adapters: readonly Adapter<object>[] = [],
+  merge: ReferenceMerge = mergeLora,
+): Weights {
   const weights = new Map(
     [...state].map(([name, { shape, data }]): [string, Arr] => [name, array(shape, data)]),
   );
   for (const adapter of adapters) {
     for (const [path, layer] of adapter.layers) {
-      if (!(layer instanceof LoraLayer)) throw new Error(`no LoRA at ${path}`);
-      const W = weights.get(`${path}.weight`) ?? weights.get(tied(weights))!;
-      const A = array(layer.a.shape, layer.a.toArray());
-      const B = array(layer.b.shape, layer.b.toArray());
-      // The engine's s is a float32 number, whichever way it goes.
-      weights.set(`${path}.weight`, loraMerge({ W, A, B, s: Math.fround(layer.scale) }));
+      const own = weights.get(`${path}.weight`) ?? weights.get(tied(weights))!;
+      const { W, b } = merge(layer, own, weights.get(`${path}.bias`), adapter);
+      weights.set(`${path}.weight`, W);
+      if (b !== undefined) weights.set(`${path}.bias`, b);
     }
   }
   return weights;

@@ -2,7 +2,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { Engine, init } from "../../src/core/engine.ts";
 import { ReleasedError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";

@@ -3,7 +3,7 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { Generator } from "../../src/core/random.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";

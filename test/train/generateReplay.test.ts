@@ -3,7 +3,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { Linear } from "../../src/nn/linear.ts";
 import type { Transformer } from "../../src/nn/transformer.ts";
 import { tensor } from "../../src/tensor/create.ts";

@@ -3,7 +3,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { current, init } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";

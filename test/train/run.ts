@@ -1,6 +1,6 @@
 // A small run for the tests of training: a model with an adapter, documents of different lengths, a trainer.
 
-import { injectLora } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";

@@ -4,8 +4,8 @@
 import fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { LoraOptions } from "../../src/adapters/config.ts";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora, type LoraOptions } from "../../src/adapters/lora.ts";
 import { FormatError, type LowrankError, UsageError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import { readSafetensors, writeSafetensors } from "../../src/io/safetensors.ts";

@@ -2,7 +2,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, setActiveAdapters } from "../../src/adapters/inject.ts";
+import { setActiveAdapters } from "../../src/adapters/inject.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { UsageError } from "../../src/core/error.ts";
 import { engines } from "../support/engines.ts";

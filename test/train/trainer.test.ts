@@ -2,8 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora } from "../../src/adapters/inject.ts";
-import { LoraLayer } from "../../src/adapters/lora.ts";
+import { injectLora, LoraLayer } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
 import { LowrankError, UsageError } from "../../src/core/error.ts";
 import { readSafetensors, toFloat32 } from "../../src/io/safetensors.ts";
