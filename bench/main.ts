@@ -1,10 +1,12 @@
-// npm run bench [-- --peers] [-- --only PATTERN] [-- --json]
+// npm run bench [-- --peers | --against DIR] [-- --only PATTERN] [-- --json]
 //   (nothing)  what lowrank can say of itself, in less than three minutes on two idle cores
 //   --peers    lowrank beside other systems, which are installed first
+//   --against  this checkout beside an older one in DIR that has been built; ends with 1 if something is worse
 //   --only     cases or entries whose name matches a regular expression
 //   --json     one JSON document (bench/document.ts) instead of the table; progress goes to the error output
 
 import { parseArgs } from "node:util";
+import { againstCases } from "./cases/against.ts";
 import { localCases } from "./cases/local.ts";
 import { type BenchDocument, documentJson, judged, type Missing } from "./document.ts";
 import { chosenCases, type Entry } from "./entry.ts";
@@ -17,6 +19,7 @@ const { values } = parseArgs({
   options: {
     peers: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    against: { type: "string" },
     only: { type: "string" },
   },
 });
@@ -26,7 +29,9 @@ const since = (): number => (performance.now() - start) / 1000;
 const only = values.only === undefined ? null : new RegExp(values.only);
 const entries: Entry[] = [];
 const missing: Missing[] = [];
-const cases = chosenCases(values.peers ? peerCases : localCases, only);
+const { against } = values;
+const mode = values.peers ? peerCases : localCases;
+const cases = chosenCases(against === undefined ? mode : againstCases(against), only);
 for (const { name, run } of cases) {
   const begun = since();
   try {
@@ -45,4 +50,5 @@ const document: BenchDocument = {
   missing,
 };
 console.log(values.json ? documentJson(document) : `\n${tableText(document)}`);
-process.exit(entries.length > 0 ? 0 : 1);
+const isWorse = against !== undefined && document.entries.some(({ met }) => met === false);
+process.exit(entries.length > 0 && !isWorse ? 0 : 1);

@@ -35,13 +35,13 @@ const document: BenchDocument = {
 };
 
 test("every target has one case that measures it, with peers where it needs them", () => {
-  for (const [cases, needsPeers] of [
-    [localCases, false],
-    [peerCases, true],
+  for (const [cases, beside] of [
+    [localCases, "nothing"],
+    [peerCases, "peers"],
   ] as const) {
     const ids = cases.flatMap((one) => one.ids);
     assert.is(new Set(ids).size, ids.length);
-    const wanted = Object.keys(targets).filter((id) => targets[id]?.needsPeers === needsPeers);
+    const wanted = Object.keys(targets).filter((id) => targets[id]?.beside === beside);
     assert.equal(
       wanted.filter((id) => !ids.includes(id)),
       [],
