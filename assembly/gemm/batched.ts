@@ -1,8 +1,8 @@
 // Many products of one shape: C[i] = or += A[i] · B[i], the operands of batch i lying stride elements further on.
 // A stride of 0 broadcasts A or B; for C it sums the batches into one C, in order (with accumulate).
-import { bounded } from "../size";
+import { bounded } from "../memory/size";
+import { Split } from "./blocking";
 import { gemm, gemmScratch } from "./gemm";
-import { Split } from "./policy";
 
 /** Whether each thread takes whole batches (else every batch is shared by all threads). */
 function takesWhole(count: i32, strideC: i32, threads: i32): bool {

@@ -4,10 +4,8 @@
 //   gemmLowRank   C = or += A·B, then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
 //                 each addition made to a tile of C while it is hot. With Bt = 0 the bits are the base's.
 // Every thread calls with the same arguments and computes its own slice of C: no barrier, no shared scratch.
+import { bounded, lines } from "../memory/size";
 import { addBias, block } from "./block";
-import { gemv } from "./gemv";
-import { narrow } from "./narrow";
-import { addressB, packA, packB } from "./pack";
 import {
   A_COLS,
   A_ROWS,
@@ -24,8 +22,10 @@ import {
   Split,
   TILE_FORM,
   widestTile,
-} from "./policy";
-import { bounded, lines } from "../size";
+} from "./blocking";
+import { gemv } from "./gemv";
+import { addressB, packA, packB } from "./pack";
+import { tallSkinny } from "./tallSkinny";
 
 /** Bytes of the largest tile, [4, 24]. */
 const TILE: usize = 384;
@@ -72,7 +72,7 @@ class Scratch {
   }
 }
 
-/** C [m, n] = or += A · B; layouts and leading dimensions as in policy.ts, strides in elements. */
+/** C [m, n] = or += A · B; layouts and leading dimensions as in blocking.ts, strides in elements. */
 // biome-ignore format: one operand a line
 export function gemm(
   m: i32, n: i32, k: i32,
@@ -149,7 +149,7 @@ export function gemmLowRank(
   const tall = aLayout == A_COLS && bLayout == B_ROWS && m >= NR && n <= 16;
   if (tall && k > 0 && bias == 0 && r == 0 && (widest > NR || lda <= 1024)) {
     const whole = m & -NR;
-    narrow(widest, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
+    tallSkinny(widest, whole, n, k, Blocks.kc(), a, lda, b, ldb, c, cStep, accumulate, scratch);
     a += (<usize>whole) << 2;
     c += <usize>whole * cStep;
     m -= whole;

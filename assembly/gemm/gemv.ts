@@ -2,10 +2,10 @@
 // Same sums as the micro-kernel, bit for bit: one accumulator an element, k in order, from zero in each block of
 // kBlock steps, block sums added to C in order. Panels and rows of B are read where they lie; an unpacked W [n, k]
 // is transposed four by four in registers. x's element (m, k) lies at x + m·xRow + k·xStep (bytes).
-import { gemv1x32, gemv2x16, gemv3x8, gemvRows16 } from "./gemv-tile";
+import { B_COLS, B_PANELS, B_ROWS, NR } from "./blocking";
+import { gemv1x32, gemv2x16, gemv3x8, gemvRows16 } from "./gemvTile";
 import { packB } from "./pack";
-import { B_COLS, B_PANELS, B_ROWS, NR } from "./policy";
-import { spill } from "./tile";
+import { storePartial } from "./tile";
 
 /** Columns whose panels one or two rows read from end to end: 6 to 11 % less time where they lie beyond the second cache. */
 const STRIP: i32 = 32;
@@ -104,7 +104,7 @@ export function gemv(
         step = 32;
       }
       gemv3x8(kc, x + skip, x1 + skip, x2 + skip, xStep, bj, step, scratch);
-      spill(m, nr, scratch, c + ((<usize>j) << 2), ldc, accumulate);
+      storePartial(m, nr, scratch, c + ((<usize>j) << 2), ldc, accumulate);
     }
     accumulate = true;
   }

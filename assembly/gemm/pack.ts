@@ -2,7 +2,7 @@
 //   A block [mc, kc] -> ceil(mc/4) panels [kc][4]        B block [kc, nc] -> ceil(nc/8) panels [kc][8]
 // Panels follow one another without a gap; lanes beyond the edge are zeros. Transposed operands are transposed
 // here, four by four in registers, so that no layout is slow. All steps and strides in this file are in bytes.
-import { A_ROWS, B_COLS, B_PANELS_T, B_ROWS, MR, NR } from "./policy";
+import { A_ROWS, B_COLS, B_PANELS_T, B_ROWS, MR, NR } from "./blocking";
 
 export class Transpose {
   /** Rows r0..r3 of four floats become four columns, stored `step` bytes apart. */

@@ -4,13 +4,13 @@
 // takes the same path.
 //
 // x·c(x), as gelu and silu are, has a derivative that is made of what forward knows anyhow. A captured step in which
-// nobody else reads x lets forward write f'(x) over x, and backward is a product (plan.ts). The bits are the same.
+// nobody else reads x lets forward write f'(x) over x, and backward is a product (memoryPlan.ts). The bits are the same.
 
-import { Job } from "../job";
-import { Op } from "../op";
-import { expAll } from "../exp";
-import { addWork } from "../parallel";
-import { accumulates, Flag, gradient, Share, source, Tensor } from "../tensor";
+import { expAll } from "../math/exp";
+import { Op } from "../tensor/op";
+import { accumulates, Flag, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
 import { Formula } from "./formula";
 import { geluTanhForward, geluTanhSlopes, sigmoidForward, siluForward, siluSlopes } from "./gate";
 

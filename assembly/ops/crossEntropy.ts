@@ -4,8 +4,8 @@
 //
 // Sources: logits, targets   i0: ignoreIndex   i1: 1 for the mean, 0 for the sum
 
-import { addWork, barrier } from "../parallel";
-import { accumulates, gradient, Share, source, Tensor, width } from "../tensor";
+import { accumulates, gradient, Share, source, Tensor, width } from "../tensor/tensor";
+import { addWork, barrier } from "../threads/threads";
 import {
   clearOthers,
   countedRows,

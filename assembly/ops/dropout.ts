@@ -4,10 +4,10 @@
 // The mask is never stored. It is a function of (seed, step, ordinal, element), a counter-based generator
 // (random.ts), drawn again in backward: dx = mask ∘ g / (1 − p).
 
-import { addWork } from "../parallel";
-import { dropoutMask16, dropoutThreshold } from "../random";
-import { state } from "../state";
-import { gradient, Share, source, Tensor } from "../tensor";
+import { dropoutMask16, dropoutThreshold } from "../math/random";
+import { state } from "../memory/state";
+import { gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
 
 /** A number for the next dropout of this scope. Outside of scopes the numbers go on. */
 export function nextDropout(): i32 {

@@ -6,15 +6,15 @@
 //        db = g           db = −g           db = g·a          db = −g·(y / b)
 // each summed over the axes that were broadcast, in order.
 
-import { MINUS_ONE } from "../constants";
-import { Job } from "../job";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, Share, source, Tensor, tensor } from "../tensor";
-import { Walk } from "../walk";
-import { fold, foldGroup } from "./fold";
-import { map } from "./map";
-import { Term } from "./term";
+import { MINUS_ONE } from "../math/constants";
+import { Op } from "../tensor/op";
+import { Walk } from "../tensor/strides";
+import { accumulates, dim, gradient, Share, source, Tensor, tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
+import { map } from "./elementwiseLoop";
+import { Term } from "./functor";
+import { fold, foldGroup } from "./reduceLoop";
 
 export const enum NumberAt {
   None = 0,

@@ -6,9 +6,9 @@
 // Sources: ids, table
 
 import { panelRow } from "../gemm/panels";
-import { addWork } from "../parallel";
-import { dim, Flag, gradient, Share, source, Tensor } from "../tensor";
-import { addRow, copyRow } from "./move";
+import { dim, Flag, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
 export function embeddingNanoseconds(y: Tensor): f64 {
   return <f64>y.size * ((source(y, 1).flags & Flag.Packed) != 0 ? 1.2 : 0.4);

@@ -1,5 +1,5 @@
 // Functions of one number as formulas: y = f(x), dx = g·f'(x), written with y where that is less work than with x.
-// The loops are in activation.ts; the functions are those of math.ts.
+// The loops are in activation.ts; the functions are those of functions.ts.
 //
 //   neg   −x           −g              relu      max(x, 0)  g where x > 0, else 0
 //   exp   e^x          g·y             sigmoid   σ(x)       g·y·(1 − y)
@@ -19,10 +19,10 @@ import {
   NORMAL_PEAK,
   ONE,
   ROOT_HALF,
-} from "../constants";
-import { Vec } from "../math";
-import { Op } from "../op";
-import { Simd } from "../simd";
+} from "../math/constants";
+import { Vec } from "../math/functions";
+import { Simd } from "../math/simd";
+import { Op } from "../tensor/op";
 
 export class Formula {
   /** Φ(x), the probability that a standard normal number is at most x. */

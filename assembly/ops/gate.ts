@@ -2,9 +2,9 @@
 //   sigmoid  c, u = x      silu  x·c, u = x      gelu (tanh)  x·c, u = 2·sqrt(2/π)·(x + 0.044715·x³)
 // The derivatives are in formula.ts.
 
-import { ONE } from "../constants";
-import { expAll, PIECE } from "../exp";
-import { Op } from "../op";
+import { ONE } from "../math/constants";
+import { expAll, PIECE } from "../math/exp";
+import { Op } from "../tensor/op";
 import { Formula } from "./formula";
 
 /**

@@ -6,10 +6,10 @@
 // Backward: each thread goes over all of g and adds what falls into its own range of the axis. The front end has
 // checked the index; should it be written anew and be wrong, y is NaN there, and nothing is added.
 
-import { addWork } from "../parallel";
-import { dim, gradient, Share, source, Tensor } from "../tensor";
-import { Walk } from "../walk";
-import { addRow, copyRow } from "./move";
+import { Walk } from "../tensor/strides";
+import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
 export function gatherNanoseconds(y: Tensor): f64 {
   return <f64>y.size * 1.5;

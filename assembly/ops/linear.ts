@@ -11,14 +11,14 @@
 //
 // Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
 
-import { layoutOf, turnedData, turnedLayout } from "../frozen";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/blocking";
 import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/policy";
-import { Job } from "../job";
-import { addWork, barrier } from "../parallel";
-import { bounded, lines } from "../size";
-import { Counter, count, state } from "../state";
-import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { layoutOf, transposedData, transposedLayout } from "../gemm/weight";
+import { bounded, lines } from "../memory/size";
+import { count, Counter, state } from "../memory/state";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
 import { dropoutRange } from "./dropout";
 
 class Parts {
@@ -83,7 +83,7 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
     bytes = gemmLowRankScratch(m, n, k, layoutOf(w), r, threads);
     if (r > 0) bytes = max(bytes, gemmScratch(m, r, k, B_COLS, threads));
   } else {
-    bytes = gemmLowRankScratch(m, k, n, turnedLayout(w), r, threads);
+    bytes = gemmLowRankScratch(m, k, n, transposedLayout(w), r, threads);
     if (r > 0) {
       bytes = max(bytes, gemmScratch(m, r, n, B_ROWS, threads));
       bytes = max(bytes, gemmScratch(n, r, m, B_ROWS, threads));
@@ -272,11 +272,11 @@ function inputGradient(
   const m = Parts.m(y);
   const n = Parts.n(y);
   const k = Parts.k(y);
-  const layout = turnedLayout(w);
+  const layout = transposedLayout(w);
   const bytes = gemmLowRankScratch(m, k, n, layout, r, threads);
   // biome-ignore format: one operand after the other
   gemmLowRank(
-    m, k, n, y.grad, A_ROWS, n, turnedData(w), layout, k, dx, k, accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k,
+    m, k, n, y.grad, A_ROWS, n, transposedData(w), layout, k, dx, k, accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k,
     roomFor(bytes, rooms, thread, threads), thread, threads,
   );
 }

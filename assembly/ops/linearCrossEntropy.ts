@@ -14,11 +14,12 @@
 // scratch: | products | X' [128, K] | L [128, V] | t [128, r] | dt [128, r] | dX' [128, K], backward only |
 // saved:   | rows that count | if ahead: dX' of all chunks [rows, K] | dA | dB |
 
-import { Job } from "../job";
-import { addWork, barrier } from "../parallel";
-import { bounded, lines } from "../size";
-import { Counter, count } from "../state";
-import { accumulates, gradient, Share, source, Tensor } from "../tensor";
+import { bounded, lines } from "../memory/size";
+import { count, Counter } from "../memory/state";
+import { accumulates, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
+import { addRow } from "./copy";
 import {
   CHUNK,
   gradients,
@@ -28,8 +29,7 @@ import {
   Parts,
   productScratch,
   rowsOf,
-} from "./headChunk";
-import { addRow } from "./move";
+} from "./linearCrossEntropyChunk";
 import { clearOthers, countedRows, Entry, listRows, rowFactor, totalLoss } from "./targets";
 
 export function linearCrossEntropySaved(y: Tensor): usize {

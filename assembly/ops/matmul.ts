@@ -7,12 +7,12 @@
 // different shapes divide the scratch differently: a barrier parts da from db.
 
 import { batched, batchedScratch } from "../gemm/batched";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/blocking";
 import { gemm, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
-import { Job } from "../job";
-import { addWork, barrier } from "../parallel";
-import { state } from "../state";
-import { dim, gradient, source, Tensor } from "../tensor";
+import { state } from "../memory/state";
+import { dim, gradient, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
 
 class Shape {
   // @ts-ignore: decorator

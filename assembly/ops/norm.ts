@@ -7,14 +7,14 @@
 //
 // Sources: x, gain, then bias if i0   f0: eps
 
-import { Job } from "../job";
-import { Op } from "../op";
-import { addWork, barrier } from "../parallel";
-import { Part, rowDot, rowSum } from "../row";
-import { Simd } from "../simd";
-import { bounded } from "../size";
-import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
-import { addRow } from "./move";
+import { Part, rowDot, rowSum } from "../math/rowReduce";
+import { Simd } from "../math/simd";
+import { bounded } from "../memory/size";
+import { Op } from "../tensor/op";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
+import { addRow } from "./copy";
 
 export function normSaved(y: Tensor): usize {
   return bounded((<u64>height(y)) << (y.op == Op.LayerNorm ? 3 : 2));

@@ -6,14 +6,14 @@
 //   max   dx = g / n at each of the n elements that equal y, 0 elsewhere; n is saved. NaN wins
 // A maximum of no elements is refused by the front end; an empty sum is 0 and its mean NaN.
 
-import { INFINITE } from "../constants";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
-import { Walk } from "../walk";
-import { fold, foldGroup } from "./fold";
-import { map } from "./map";
-import { Term } from "./term";
+import { INFINITE } from "../math/constants";
+import { Op } from "../tensor/op";
+import { Walk } from "../tensor/strides";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { map } from "./elementwiseLoop";
+import { Term } from "./functor";
+import { fold, foldGroup } from "./reduceLoop";
 
 export function reduceSaved(y: Tensor): usize {
   return y.op == Op.Max ? (<usize>y.size) << 2 : 0;

@@ -7,10 +7,10 @@
 //
 // Sources: x, table, positions int32 [B, T]   i0: style
 
-import { SIGN } from "../constants";
-import { f64Cos, f64Pow, f64Sin } from "../double";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, Share, source, Tensor } from "../tensor";
+import { SIGN } from "../math/constants";
+import { f64Cos, f64Pow, f64Sin } from "../math/math64";
+import { accumulates, dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
 
 /** table [positions, half, 2] = cos and sin of position·theta^(−i/half). */
 export function fillRopeTable(table: usize, positions: i32, half: i32, theta: f64): void {

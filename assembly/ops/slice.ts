@@ -4,10 +4,10 @@
 // With the axes before `axis` counted as rows and those after it as part of an element, both are blocks of
 // neighbours in rows: x [rows, size·inner], y [rows, size'·inner].
 
-import { Job } from "../job";
-import { addWork } from "../parallel";
-import { dim, gradient, Share, source, Tensor } from "../tensor";
-import { moveBlock } from "./move";
+import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
+import { moveBlock } from "./copy";
 
 // Elements of one row: the axes from `axis` on.
 function rowLength(t: Tensor, axis: i32): i32 {

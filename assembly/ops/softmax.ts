@@ -3,12 +3,12 @@
 //   logSoftmax   y = (x − m) − ln Σ e^(x − m)          dx = g − e^y·Σ g
 // Threads share the rows; backward needs y alone.
 
-import { Job } from "../job";
-import { log32, Vec } from "../math";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../row";
-import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
+import { log32, Vec } from "../math/functions";
+import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../math/rowReduce";
+import { Op } from "../tensor/op";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
 
 export function softmaxNanoseconds(y: Tensor, job: Job): f64 {
   const heavy = (job == Job.Forward) == (y.op == Op.Softmax) || y.op == Op.LogSoftmax;

@@ -4,10 +4,10 @@
 // Axes that stay neighbours are joined first. If the innermost axis of both is then the same, rows are moved; if
 // not, it is a batch of matrices, transposed in registers 4×4 at a time.
 
-import { addWork } from "../parallel";
-import { attribute, dim, gradient, Share, source, Tensor } from "../tensor";
-import { Axis, Walk } from "../walk";
-import { addRow, copyRow } from "./move";
+import { Axis, Walk } from "../tensor/strides";
+import { attribute, dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
 export function transposeForward(y: Tensor, thread: i32, threads: i32): void {
   const x = source(y, 0);

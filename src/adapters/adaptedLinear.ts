@@ -5,11 +5,11 @@
 import { LowrankError, UsageError } from "../core/error.ts";
 import { structureChanged } from "../core/recording.ts";
 import { Linear } from "../nn/linear.ts";
-import { allOrNothing, leaf } from "../tensor/apply.ts";
 import type { CrossEntropyOptions } from "../tensor/crossEntropy.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
-import { composed, noGrad, scope } from "../tensor/scope.ts";
+import { allOrNothing, leaf } from "../tensor/record.ts";
+import { composite, noGrad, scope } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer } from "./layer.ts";
@@ -126,7 +126,7 @@ export class AdaptedLinear extends Linear {
   override forward(x: Tensor): Tensor {
     const branches = this.#branches();
     if (branches.length > 1) {
-      return composed(x, () => linear(x, this.weight, this.bias, joined(branches)));
+      return composite(x, () => linear(x, this.weight, this.bias, joined(branches)));
     }
     return linear(x, this.weight, this.bias, branches[0] ?? null);
   }
@@ -136,7 +136,7 @@ export class AdaptedLinear extends Linear {
     const branches = this.#branches();
     const [first] = branches;
     if (first === undefined) return super.loss(x, targets, options);
-    return composed(x, () => {
+    return composite(x, () => {
       const lowRank = branches.length > 1 ? joined(branches) : first;
       return linearCrossEntropy(x, this.weight, targets, { ...options, lowRank });
     });

@@ -4,7 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import { allOrNothing } from "../tensor/apply.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import { Adapter } from "./adapter.ts";
 import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";

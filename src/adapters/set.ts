@@ -4,7 +4,7 @@ import { UsageError } from "../core/error.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import { allOrNothing } from "../tensor/apply.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedLinear } from "./adaptedLinear.ts";
 import type { Adapter } from "./adapter.ts";

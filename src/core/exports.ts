@@ -27,10 +27,10 @@ export interface Exports {
   /** 0 when memory ran out for one of its records. */
   endProgram(program: number, complete: number): number;
   /** Hides what was recorded behind a record: it cannot be reached any more. */
-  hide(before: number): void;
-  reveal(record: number): void;
+  markUnreachable(before: number): void;
+  markReachable(record: number): void;
   /** Runs what the step that is being captured has recorded. */
-  settle(): void;
+  flush(): void;
   releaseProgram(program: number): void;
   /** 0: out of memory, 1: done, 2: stopped at an index outside of its range. */
   runProgram(program: number): number;

@@ -1,4 +1,4 @@
-// The engine's codes, in the spelling of assembly/op.ts, tensor.ts and state.ts; a test compares them.
+// The engine's codes, in the spelling of assembly/tensor/op.ts, tensor/tensor.ts and memory/state.ts; a test compares them.
 
 export const Op = {
   Leaf: 0,
@@ -68,26 +68,26 @@ export const Field = {
   ints: 92,
   floats: 132,
   saved: 148,
-  kept: 152,
-  turned: 156,
-  place: 160,
+  retainedGrad: 152,
+  packedT: 156,
+  plannedGrad: 160,
 } as const;
 
 export const Flag = {
   RequiresGrad: 1,
   Persistent: 2,
   Packed: 4,
-  Fresh: 8,
+  Unwritten: 8,
   Captured: 16,
-  New: 32,
-  Reached: 64,
-  Kept: 128,
-  Needed: 256,
-  Hidden: 512,
+  OwnsGrad: 32,
+  HasGrad: 64,
+  CheckpointResult: 128,
+  Rerun: 256,
+  Unreachable: 512,
   Dropped: 1024,
-  Gone: 2048,
+  Reused: 2048,
   Planned: 4096,
-  Spent: 8192,
+  Consumed: 8192,
   Replaced: 16384,
   LeavesSlope: 32768,
 } as const;

@@ -4,12 +4,12 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { add } from "../tensor/elementwise.ts";
 import { recompute } from "../tensor/recompute.ts";
-import { composed } from "../tensor/scope.ts";
+import { allOrNothing, leaf } from "../tensor/record.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Context } from "./attention.ts";
 import type { TokenBatch } from "./batch.ts";
@@ -152,7 +152,7 @@ export class Transformer extends Module {
 
   /** Hidden states after the last norm, [B, T, D]. */
   hidden(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(this, () => this.#hidden(ids, options));
+    return composite(this, () => this.#hidden(ids, options));
   }
 
   #hidden(ids: Tensor, options: ForwardOptions): Tensor {
@@ -186,12 +186,12 @@ export class Transformer extends Module {
    *   UsageError when a cache, through which no gradient flows, is written while gradients are recorded
    */
   forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(this, () => this.head.forward(this.#hidden(ids, options)));
+    return composite(this, () => this.head.forward(this.#hidden(ids, options)));
   }
 
   /** The cross-entropy of a batch in nats, a scalar. */
   loss(batch: TokenBatch, options: LossOptions = {}): Tensor {
-    return composed(this, () => this.#loss(batch, options));
+    return composite(this, () => this.#loss(batch, options));
   }
 
   #loss(batch: TokenBatch, options: LossOptions): Tensor {

@@ -6,7 +6,7 @@ import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import { mul } from "./elementwise.ts";
 import { expectIndices } from "./indices.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Which rows count in a cross-entropy, and how they are put together. */
@@ -74,5 +74,5 @@ export function crossEntropy(
   const ints = lossAttributes("crossEntropy", rows, classes, targets, options);
   const loss = (): Tensor => apply(Op.CrossEntropy, [logits, targets], [], { ints });
   const { factor } = options;
-  return factor === undefined ? loss() : composed(logits, () => mul(loss(), factor));
+  return factor === undefined ? loss() : composite(logits, () => mul(loss(), factor));
 }

@@ -1,4 +1,4 @@
-// Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/frozen.ts).
+// Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/tape/packedWeight.ts).
 
 import { UsageError } from "../core/error.ts";
 import type { Tensor } from "./tensor.ts";

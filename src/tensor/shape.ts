@@ -5,7 +5,7 @@ import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
 import { expectIndices } from "./indices.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Sources of one concat record. */
@@ -105,7 +105,7 @@ export function concat(list: readonly Tensor[], axis: number): Tensor {
     }
   }
   if (list.length <= MOST_PARTS) return join(list, along);
-  return composed(first, () => join(list, along));
+  return composite(first, () => join(list, along));
 }
 
 function join(list: readonly Tensor[], axis: number): Tensor {

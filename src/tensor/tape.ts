@@ -85,7 +85,7 @@ export function listTape(engine: Engine = current()): TapeEntry[] {
       "There is no tape outside of scopes. Call listTape() inside scope(() => { ... }).",
     );
   }
-  if (recording() !== null) engine.wasm.settle();
+  if (recording() !== null) engine.wasm.flush();
   const records: number[] = [];
   for (let r = engine.wasm.lastRecord() >>> 0; r !== 0; ) {
     records.push(r);

@@ -18,7 +18,7 @@ import { linearCrossEntropy } from "../../src/tensor/linearCrossEntropy.ts";
 import { layerNorm, rmsNorm } from "../../src/tensor/norm.ts";
 import { manualSeed, normal } from "../../src/tensor/random.ts";
 import { recompute } from "../../src/tensor/recompute.ts";
-import { composed, scope } from "../../src/tensor/scope.ts";
+import { composite, scope } from "../../src/tensor/scope.ts";
 import { concat } from "../../src/tensor/shape.ts";
 import { logSoftmax } from "../../src/tensor/softmax.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -96,7 +96,7 @@ function program(choices: readonly Choice[], world: World): Tensor {
       const { op, first, second, bracket } = choices[at]!;
       at += 1;
       if (bracket === 3 && made.length > input.length) break;
-      if (bracket === 1) made.push(composed({ engine: world.x.engine }, () => run(made)));
+      if (bracket === 1) made.push(composite({ engine: world.x.engine }, () => run(made)));
       if (bracket === 2) made.push(recompute(() => run(made)));
       const [x, y] = [first, second].map((i) => made[made.length - 1 - (i % made.length)]!);
       made.push(OPS[op]!(x!, y!, world));
@@ -134,7 +134,7 @@ function stepsOf(
     };
     manualSeed(start);
     const body = (): Tensor => {
-      const y = composed({ engine: one }, () => program(choices, world));
+      const y = composite({ engine: one }, () => program(choices, world));
       y.tanh().sum().backward();
       return y;
     };
@@ -192,7 +192,7 @@ inEngine("what a module made may be used until a backward pass is over, not afte
   let late = false;
   const step = capture(() => {
     let inner: Tensor | undefined;
-    const y = composed({ engine }, () => {
+    const y = composite({ engine }, () => {
       inner = w.mul(w);
       return inner.exp().log();
     });
@@ -217,7 +217,7 @@ inEngine("losses of several modules may each go back, but no two through one mod
     const w = parameter(2);
     const body = (): void => {
       const losses = [3, 5].map((factor) =>
-        composed({ engine }, () => w.mul(w).exp().log().mul(factor).sum()),
+        composite({ engine }, () => w.mul(w).exp().log().mul(factor).sum()),
       );
       for (const loss of losses) loss.backward();
     };
@@ -231,7 +231,7 @@ inEngine("losses of several modules may each go back, but no two through one mod
   assert.equal(run(true), run(false));
   const w = parameter(2);
   const twice = capture(() => {
-    const y = composed({ engine }, () => w.mul(w).exp());
+    const y = composite({ engine }, () => w.mul(w).exp());
     y.mul(2).sum().backward();
     y.mul(3).sum().backward();
   });
@@ -248,7 +248,7 @@ test("of a long chain in a module a captured step holds what backward reads, and
   const peak = one.run(() => {
     const w = tensor(new Float32Array(bytes / 4), { requiresGrad: true, persistent: true });
     const step = capture(() => {
-      const y = composed({ engine: one }, () => {
+      const y = composite({ engine: one }, () => {
         let z: Tensor = w.mul(2);
         // Of each turn backward reads the first op's input alone.
         for (let i = 0; i < 10; i++) z = gelu(z).add(1).neg().add(w);

@@ -41,22 +41,22 @@ function offsetsOf(path: string, name: string): Map<string, number> {
 }
 
 test("op codes are the engine's", () => {
-  assert.equal({ ...Op }, enumOf("assembly/op.ts", "Op"));
+  assert.equal({ ...Op }, enumOf("assembly/tensor/op.ts", "Op"));
 });
 
 test("flags are the engine's", () => {
-  assert.equal({ ...Flag }, enumOf("assembly/tensor.ts", "Flag"));
+  assert.equal({ ...Flag }, enumOf("assembly/tensor/tensor.ts", "Flag"));
 });
 
 test("counters are the engine's", () => {
-  const theirs = Object.entries(enumOf("assembly/state.ts", "Counter")).map(
+  const theirs = Object.entries(enumOf("assembly/memory/state.ts", "Counter")).map(
     ([key, value]): [string, number] => [key[0]!.toLowerCase() + key.slice(1), value],
   );
   assert.equal({ ...Counter }, Object.fromEntries(theirs));
 });
 
 test("the offsets of a tensor record are the engine's", () => {
-  const offsets = offsetsOf("assembly/tensor.ts", "Tensor");
+  const offsets = offsetsOf("assembly/tensor/tensor.ts", "Tensor");
   // Groups of fields are called by their first.
   const names: Readonly<Record<string, string>> = {
     dims: "d0",
@@ -78,12 +78,12 @@ test("the offsets of a tensor record are the engine's", () => {
     const first = offsets.get(`${letter}0`)!;
     for (let i = 0; i < count; i++) assert.is(offsets.get(`${letter}${i}`), first + 4 * i);
   }
-  assert.is(MAX_RANK, constantOf("assembly/tensor.ts", "MAX_RANK"));
+  assert.is(MAX_RANK, constantOf("assembly/tensor/tensor.ts", "MAX_RANK"));
 });
 
 test("the engine's state lies where the front end reads it, counters first", () => {
-  assert.is(STATE, constantOf("assembly/layout.ts", "STATE"));
-  const offsets = offsetsOf("assembly/state.ts", "State");
+  assert.is(STATE, constantOf("assembly/memory/layout.ts", "STATE"));
+  const offsets = offsetsOf("assembly/memory/state.ts", "State");
   for (const index of Object.values(Counter)) assert.is(offsets.get(`c${index}`), 8 * index);
   assert.is(HEAP_TOP, STATE + offsets.get("heapTop")!);
 });

@@ -68,21 +68,21 @@ test("nothing is left to be done: no marks for later", () => {
 });
 
 test("the engine puts no number of 64 bits together of two attributes", () => {
-  // double.ts makes powers of two of an exponent, and loads nothing.
+  // math64.ts makes powers of two of an exponent, and loads nothing.
   const halves = /<[iu]64>\s*\(\s*<[iu]32>|<[iu]64><[iu]32>/;
   assert.equal(
     engine.flatMap((path) => linesWith(path, halves)),
     [],
   );
   const reinterpreted = engine
-    .filter((path) => path !== "assembly/double.ts")
+    .filter((path) => path !== "assembly/math/math64.ts")
     .flatMap((path) => linesWith(path, /reinterpret<[iuf]64>/));
   assert.equal(reinterpreted, []);
 });
 
 /** Files above 300 lines, and why they are one file. */
 const long: Readonly<Record<string, string>> = {
-  "assembly/table.ts": "one line an op in each of its five switches",
+  "assembly/tape/dispatch.ts": "one line an op in each of its five switches",
   "src/tensor/tensor.ts": "one class, whose methods are the other files' functions",
   "test/ops/shape.test.ts": "seven ops that share their arbitraries",
 };

@@ -1,0 +1,255 @@
+// A chunk of rows of linearCrossEntropy.ts: where its parts lie, its logits, and the gradients that follow from them. Every
+// thread does its share of each product; products of different shapes divide the scratch differently, so barriers part them.
+
+import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/blocking";
+import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
+import { layoutOf, transposedData, transposedLayout } from "../gemm/weight";
+import { bounded, lines } from "../memory/size";
+import { state } from "../memory/state";
+import { dim, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
+import { copyRow } from "./copy";
+import { scaled } from "./linear";
+import { Entry, rowGradient, rowLoss } from "./targets";
+
+/** Rows of a chunk. */
+export const CHUNK: i32 = 128;
+
+export class Head {
+  // @ts-ignore: decorator
+  @inline
+  static v(y: Tensor): i32 {
+    return dim(source(y, 1), 0);
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  static k(y: Tensor): i32 {
+    return dim(source(y, 1), 1);
+  }
+
+  static rank(y: Tensor): i32 {
+    return y.i2 != 0 ? dim(source(y, 3), 0) : 0;
+  }
+
+  /** Rows of x, counted or not. */
+  // @ts-ignore: decorator
+  @inline
+  static rows(y: Tensor): i32 {
+    return source(y, 2).size;
+  }
+
+  static chunk(y: Tensor): i32 {
+    return min(CHUNK, Head.rows(y));
+  }
+
+  /** What the loss is multiplied by. */
+  static factor(y: Tensor): f32 {
+    return y.i4 != 0 ? load<f32>(source(y, y.sources - 1).data) : 1;
+  }
+
+  /**
+   * Does forward take the gradients? Where dA and dB add to those of other losses, as a factor is there for, the chunks would
+   * be added to each other first: other bits.
+   */
+  static goesAhead(y: Tensor): bool {
+    const worth = y.i4 != 0 ? y.i2 == 0 : y.i1 != 0;
+    return worth && y.i3 != 0 && requiresGrad(y);
+  }
+}
+
+/** Where the parts of scratch or of what is saved lie. */
+export class Parts {
+  static x(y: Tensor, job: Job, threads: i32): usize {
+    return state().scratch + productScratch(y, job, threads);
+  }
+
+  static l(y: Tensor, x: usize): usize {
+    return x + lines(Head.chunk(y), Head.k(y));
+  }
+
+  static t(y: Tensor, x: usize): usize {
+    return Parts.l(y, x) + lines(Head.chunk(y), Head.v(y));
+  }
+
+  static dt(y: Tensor, x: usize): usize {
+    return Parts.t(y, x) + lines(Head.chunk(y), Head.rank(y));
+  }
+
+  static dx(y: Tensor, x: usize): usize {
+    return Parts.dt(y, x) + lines(Head.chunk(y), Head.rank(y));
+  }
+
+  static savedX(y: Tensor): usize {
+    return y.saved + ((Entry.bytes(Head.rows(y)) + 63) & ~63);
+  }
+
+  static savedA(y: Tensor): usize {
+    return Parts.savedX(y) + lines(Head.rows(y), Head.k(y));
+  }
+
+  static savedB(y: Tensor): usize {
+    return Parts.savedA(y) + lines(Head.rank(y), Head.k(y));
+  }
+}
+
+/** Scratch of the products of a chunk, for all threads together. */
+export function productScratch(y: Tensor, job: Job, threads: i32): usize {
+  const c = Head.chunk(y);
+  const v = Head.v(y);
+  const k = Head.k(y);
+  const r = Head.rank(y);
+  const w = source(y, 1);
+  // How many rows count is not known yet, and fewer rows may be shared out otherwise. What a thread needs for all
+  // of c rows and all columns is enough for every share of them.
+  let each = gemmLowRankScratch(c, v, k, layoutOf(w), r, 1);
+  let all: usize = 0;
+  if (r > 0) each = max(each, gemmScratch(c, r, k, B_COLS, 1));
+  if (job == Job.Backward || Head.goesAhead(y)) {
+    each = max(each, gemmLowRankScratch(c, k, v, transposedLayout(w), r, 1));
+    if (requiresGrad(w)) all = gemmScratch(v, k, c, B_ROWS, threads);
+    if (r > 0) {
+      each = max(each, gemmScratch(c, r, v, B_ROWS, 1));
+      all = max(all, gemmScratch(v, r, c, B_ROWS, threads));
+      all = max(all, gemmScratch(r, k, c, B_ROWS, threads));
+    }
+  }
+  return bounded(max(<u64>all, <u64>threads * each));
+}
+
+/** This thread's share of: chunk [n, K] = the entries' rows of all, or the other way when `back`. */
+export function moveRows(
+  back: bool,
+  chunk: usize,
+  all: usize,
+  k: i32,
+  saved: usize,
+  first: i32,
+  n: i32,
+  thread: i32,
+  threads: i32,
+): void {
+  const bytes = (<usize>k) << 2;
+  const end = Share.end(n, 1, thread, threads);
+  for (let i = Share.begin(n, 1, thread, threads); i < end; i++) {
+    const packed = chunk + <usize>i * bytes;
+    const loose = all + <usize>Entry.of(saved, first + i).row * bytes;
+    if (back) copyRow(loose, packed, k);
+    else copyRow(packed, loose, k);
+  }
+}
+
+/** L [n, V] = the logits of the entries from `first` on, with X' and t beside it; ends with a barrier. */
+export function logits(y: Tensor, first: i32, n: i32, x: usize, thread: i32, threads: i32): void {
+  const v = Head.v(y);
+  const k = Head.k(y);
+  const r = Head.rank(y);
+  const w = source(y, 1);
+  const t = Parts.t(y, x);
+  const scratch = state().scratch;
+  let b: usize = 0;
+  moveRows(false, x, source(y, 0).data, k, y.saved, first, n, thread, threads);
+  barrier(thread, threads);
+  if (r > 0) {
+    b = source(y, 4).data;
+    // biome-ignore format: one operand after the other
+    gemm(n, r, k, x, A_ROWS, k, source(y, 3).data, B_COLS, k, t, r, false, scratch, thread, threads);
+    scaled(t, n, r, y.f0, thread, threads);
+    barrier(thread, threads);
+  }
+  // biome-ignore format: one operand after the other
+  gemmLowRank(
+    n, v, k, x, A_ROWS, k, w.data, layoutOf(w), k, Parts.l(y, x), v, false, 0,
+    r, t, r, b, B_COLS, r, scratch, thread, threads,
+  );
+  addWork(thread, (<u64>n * <u64>v * <u64>k) / <u64>threads);
+  barrier(thread, threads);
+}
+
+/** This thread's rows of L: their statistics when `looks`, then, unless forward stops there, dL of a loss of which each row has the factor c. */
+export function rowsOf(
+  y: Tensor,
+  first: i32,
+  n: i32,
+  l: usize,
+  looks: bool,
+  c: f32,
+  thread: i32,
+  threads: i32,
+): void {
+  const v = Head.v(y);
+  const end = Share.end(n, 1, thread, threads);
+  const differentiates = !looks || Head.goesAhead(y);
+  for (let i = Share.begin(n, 1, thread, threads); i < end; i++) {
+    const entry = Entry.of(y.saved, first + i);
+    const row = l + ((<usize>i * <usize>v) << 2);
+    if (looks) rowLoss(entry, row, v);
+    if (differentiates) rowGradient(entry, row, row, v, c, false);
+  }
+  barrier(thread, threads);
+}
+
+/**
+ * From dL in the place of L, where they are not 0: dX' [n, K] = or +=, which goes to the rows of `back` if that is not 0; dW, dA
+ * and dB = or +=. Ends with a barrier.
+ */
+export function gradients(
+  y: Tensor,
+  first: i32,
+  n: i32,
+  x: usize,
+  dx: usize,
+  addX: bool,
+  back: usize,
+  dw: usize,
+  addW: bool,
+  da: usize,
+  addA: bool,
+  db: usize,
+  addB: bool,
+  thread: i32,
+  threads: i32,
+): void {
+  const v = Head.v(y);
+  const k = Head.k(y);
+  const r = Head.rank(y);
+  const l = Parts.l(y, x);
+  const dt = Parts.dt(y, x);
+  const w = source(y, 1);
+  const scratch = state().scratch;
+  let a: usize = 0;
+  if (r > 0) {
+    a = source(y, 3).data;
+    // biome-ignore format: one operand after the other
+    gemm(n, r, v, l, A_ROWS, v, source(y, 4).data, B_ROWS, r, dt, r, false, scratch, thread, threads);
+    scaled(dt, n, r, y.f0, thread, threads);
+    barrier(thread, threads);
+  }
+  if (dx != 0) {
+    // biome-ignore format: one operand after the other
+    gemmLowRank(
+      n, k, v, l, A_ROWS, v, transposedData(w), transposedLayout(w), k, dx, k, addX, 0,
+      r, dt, r, a, B_ROWS, k, scratch, thread, threads,
+    );
+    barrier(thread, threads);
+    if (back != 0) {
+      moveRows(true, dx, back, k, y.saved, first, n, thread, threads);
+      // One tensor may be x and W at once.
+      barrier(thread, threads);
+    }
+  }
+  if (dw != 0) {
+    gemm(v, k, n, l, A_COLS, v, x, B_ROWS, k, dw, k, addW, scratch, thread, threads);
+    barrier(thread, threads);
+  }
+  if (da != 0) {
+    gemm(r, k, n, dt, A_COLS, r, x, B_ROWS, k, da, k, addA, scratch, thread, threads);
+    barrier(thread, threads);
+  }
+  if (db != 0) {
+    const t = Parts.t(y, x);
+    gemm(v, r, n, l, A_COLS, v, t, B_ROWS, r, db, r, addB, scratch, thread, threads);
+    barrier(thread, threads);
+  }
+}
