@@ -24,7 +24,8 @@ export { flush } from "./tape/flush";
 export { beginProgram, endProgram, releaseProgram, replay, runProgram } from "./tape/capture";
 export { rerun } from "./tape/run";
 // frozen weights
-export { fillPanels, pack, prepack, readsPanels, unpack } from "./tape/packedWeight";
+export { readsPanels } from "./tape/dispatch";
+export { fillPanels, pack, prepack, unpack } from "./tape/packedWeight";
 // actions
 export { adamw, clipGradients, copyDense, firstOutside, sgd } from "./tape/actions";
 // memory

@@ -5,16 +5,49 @@
 //
 // Sources: ids, table
 
+import { Job } from "../threads/job";
 import { panelRow } from "../gemm/panels";
 import { dim, Flag, gradient, Share, source, Tensor } from "../tensor/tensor";
 import { addWork } from "../threads/threads";
 import { addRow, copyRow } from "./copy";
 
-export function embeddingNanoseconds(y: Tensor): f64 {
-  return <f64>y.size * ((source(y, 1).flags & Flag.Packed) != 0 ? 1.2 : 0.4);
+// @ts-ignore: decorator
+@unmanaged
+export class Embedding extends Tensor {
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * ((source(this, 1).flags & Flag.Packed) != 0 ? 1.2 : 0.4);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  readsPanels(i: i32): bool {
+    return i == 1;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    embeddingForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    embeddingBackward(this, thread, threads);
+  }
 }
 
-export function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
+function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
   const ids = source(y, 0);
   const table = source(y, 1);
   const d = dim(table, 1);
@@ -33,7 +66,7 @@ export function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
   addWork(thread, <u64>(end - begin) * <u64>d);
 }
 
-export function embeddingBackward(y: Tensor, thread: i32, threads: i32): void {
+function embeddingBackward(y: Tensor, thread: i32, threads: i32): void {
   const ids = source(y, 0);
   const table = source(y, 1);
   const dtable = gradient(table);

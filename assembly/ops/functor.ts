@@ -23,6 +23,8 @@ export const enum Term {
   Largest = 7,
   /** 1 where g equals x: counts who shares a maximum x. */
   Equal = 8,
+  /** −g: the gradient of what is subtracted. It is computed as Mul by −1. */
+  Minus = 9,
 }
 
 export class Terms {

@@ -16,97 +16,111 @@ import { Entry, rowGradient, rowLoss } from "./targets";
 /** Rows of a chunk. */
 export const CHUNK: i32 = 128;
 
-export class Head {
+// @ts-ignore: decorator
+@unmanaged
+export class HeadRecord extends Tensor {
+  ignoreIndex: i32;
+  /** 1 for the mean, 0 for the sum. */
+  mean: i32;
+  hasBranch: i32;
+  /** 1 if W was frozen in forward. It may be thawed or frozen before backward; what is saved stays what it is. */
+  frozen: i32;
+  /** 1 if the last source is a factor of the loss. */
+  hasFactor: i32;
+  /** s of the branch. */
+  scale: f32;
+
   // @ts-ignore: decorator
   @inline
-  static v(y: Tensor): i32 {
-    return dim(source(y, 1), 0);
+  get v(): i32 {
+    return dim(source(this, 1), 0);
   }
 
   // @ts-ignore: decorator
   @inline
-  static k(y: Tensor): i32 {
-    return dim(source(y, 1), 1);
+  get k(): i32 {
+    return dim(source(this, 1), 1);
   }
 
-  static rank(y: Tensor): i32 {
-    return y.i2 != 0 ? dim(source(y, 3), 0) : 0;
+  /** The rank of the branch; 0 for none. */
+  get r(): i32 {
+    return this.hasBranch != 0 ? dim(source(this, 3), 0) : 0;
   }
 
   /** Rows of x, counted or not. */
   // @ts-ignore: decorator
   @inline
-  static rows(y: Tensor): i32 {
-    return source(y, 2).size;
+  get rows(): i32 {
+    return source(this, 2).size;
   }
 
-  static chunk(y: Tensor): i32 {
-    return min(CHUNK, Head.rows(y));
+  get chunk(): i32 {
+    return min(CHUNK, this.rows);
   }
 
   /** What the loss is multiplied by. */
-  static factor(y: Tensor): f32 {
-    return y.i4 != 0 ? load<f32>(source(y, y.sources - 1).data) : 1;
+  get factor(): f32 {
+    return this.hasFactor != 0 ? load<f32>(source(this, this.sources - 1).data) : 1;
   }
 
   /**
-   * Does forward take the gradients? Where dA and dB add to those of other losses, as a factor is there for, the chunks would
-   * be added to each other first: other bits.
+   * Where dA and dB are added to those of other losses, which a factor is for, the chunks would be added to each
+   * other first: other bits.
    */
-  static goesAhead(y: Tensor): bool {
-    const worth = y.i4 != 0 ? y.i2 == 0 : y.i1 != 0;
-    return worth && y.i3 != 0 && requiresGrad(y);
+  get takesGradientsInForward(): bool {
+    const worth = this.hasFactor != 0 ? this.hasBranch == 0 : this.mean != 0;
+    return worth && this.frozen != 0 && requiresGrad(this);
   }
 }
 
 /** Where the parts of scratch or of what is saved lie. */
 export class Parts {
-  static x(y: Tensor, job: Job, threads: i32): usize {
+  static x(y: HeadRecord, job: Job, threads: i32): usize {
     return state().scratch + productScratch(y, job, threads);
   }
 
-  static l(y: Tensor, x: usize): usize {
-    return x + lines(Head.chunk(y), Head.k(y));
+  static l(y: HeadRecord, x: usize): usize {
+    return x + lines(y.chunk, y.k);
   }
 
-  static t(y: Tensor, x: usize): usize {
-    return Parts.l(y, x) + lines(Head.chunk(y), Head.v(y));
+  static t(y: HeadRecord, x: usize): usize {
+    return Parts.l(y, x) + lines(y.chunk, y.v);
   }
 
-  static dt(y: Tensor, x: usize): usize {
-    return Parts.t(y, x) + lines(Head.chunk(y), Head.rank(y));
+  static dt(y: HeadRecord, x: usize): usize {
+    return Parts.t(y, x) + lines(y.chunk, y.r);
   }
 
-  static dx(y: Tensor, x: usize): usize {
-    return Parts.dt(y, x) + lines(Head.chunk(y), Head.rank(y));
+  static dx(y: HeadRecord, x: usize): usize {
+    return Parts.dt(y, x) + lines(y.chunk, y.r);
   }
 
-  static savedX(y: Tensor): usize {
-    return y.saved + ((Entry.bytes(Head.rows(y)) + 63) & ~63);
+  static savedX(y: HeadRecord): usize {
+    return y.saved + ((Entry.bytes(y.rows) + 63) & ~63);
   }
 
-  static savedA(y: Tensor): usize {
-    return Parts.savedX(y) + lines(Head.rows(y), Head.k(y));
+  static savedA(y: HeadRecord): usize {
+    return Parts.savedX(y) + lines(y.rows, y.k);
   }
 
-  static savedB(y: Tensor): usize {
-    return Parts.savedA(y) + lines(Head.rank(y), Head.k(y));
+  static savedB(y: HeadRecord): usize {
+    return Parts.savedA(y) + lines(y.r, y.k);
   }
 }
 
 /** Scratch of the products of a chunk, for all threads together. */
-export function productScratch(y: Tensor, job: Job, threads: i32): usize {
-  const c = Head.chunk(y);
-  const v = Head.v(y);
-  const k = Head.k(y);
-  const r = Head.rank(y);
+export function productScratch(y: HeadRecord, job: Job, threads: i32): usize {
+  const c = y.chunk;
+  const v = y.v;
+  const k = y.k;
+  const r = y.r;
   const w = source(y, 1);
   // How many rows count is not known yet, and fewer rows may be shared out otherwise. What a thread needs for all
   // of c rows and all columns is enough for every share of them.
   let each = gemmLowRankScratch(c, v, k, layoutOf(w), r, 1);
   let all: usize = 0;
   if (r > 0) each = max(each, gemmScratch(c, r, k, B_COLS, 1));
-  if (job == Job.Backward || Head.goesAhead(y)) {
+  if (job == Job.Backward || y.takesGradientsInForward) {
     each = max(each, gemmLowRankScratch(c, k, v, transposedLayout(w), r, 1));
     if (requiresGrad(w)) all = gemmScratch(v, k, c, B_ROWS, threads);
     if (r > 0) {
@@ -141,10 +155,17 @@ export function moveRows(
 }
 
 /** L [n, V] = the logits of the entries from `first` on, with X' and t beside it; ends with a barrier. */
-export function logits(y: Tensor, first: i32, n: i32, x: usize, thread: i32, threads: i32): void {
-  const v = Head.v(y);
-  const k = Head.k(y);
-  const r = Head.rank(y);
+export function logits(
+  y: HeadRecord,
+  first: i32,
+  n: i32,
+  x: usize,
+  thread: i32,
+  threads: i32,
+): void {
+  const v = y.v;
+  const k = y.k;
+  const r = y.r;
   const w = source(y, 1);
   const t = Parts.t(y, x);
   const scratch = state().scratch;
@@ -155,7 +176,7 @@ export function logits(y: Tensor, first: i32, n: i32, x: usize, thread: i32, thr
     b = source(y, 4).data;
     // biome-ignore format: one operand after the other
     gemm(n, r, k, x, A_ROWS, k, source(y, 3).data, B_COLS, k, t, r, false, scratch, thread, threads);
-    scaled(t, n, r, y.f0, thread, threads);
+    scaled(t, n, r, y.scale, thread, threads);
     barrier(thread, threads);
   }
   // biome-ignore format: one operand after the other
@@ -167,24 +188,24 @@ export function logits(y: Tensor, first: i32, n: i32, x: usize, thread: i32, thr
   barrier(thread, threads);
 }
 
-/** This thread's rows of L: their statistics when `looks`, then, unless forward stops there, dL of a loss of which each row has the factor c. */
+/** This thread's rows of L: their statistics when `inForward`, then, unless forward stops there, dL of a loss of which each row has the factor c. */
 export function rowsOf(
-  y: Tensor,
+  y: HeadRecord,
   first: i32,
   n: i32,
   l: usize,
-  looks: bool,
+  inForward: bool,
   c: f32,
   thread: i32,
   threads: i32,
 ): void {
-  const v = Head.v(y);
+  const v = y.v;
   const end = Share.end(n, 1, thread, threads);
-  const differentiates = !looks || Head.goesAhead(y);
+  const differentiates = !inForward || y.takesGradientsInForward;
   for (let i = Share.begin(n, 1, thread, threads); i < end; i++) {
     const entry = Entry.of(y.saved, first + i);
     const row = l + ((<usize>i * <usize>v) << 2);
-    if (looks) rowLoss(entry, row, v);
+    if (inForward) rowLoss(entry, row, v);
     if (differentiates) rowGradient(entry, row, row, v, c, false);
   }
   barrier(thread, threads);
@@ -195,7 +216,7 @@ export function rowsOf(
  * and dB = or +=. Ends with a barrier.
  */
 export function gradients(
-  y: Tensor,
+  y: HeadRecord,
   first: i32,
   n: i32,
   x: usize,
@@ -211,9 +232,9 @@ export function gradients(
   thread: i32,
   threads: i32,
 ): void {
-  const v = Head.v(y);
-  const k = Head.k(y);
-  const r = Head.rank(y);
+  const v = y.v;
+  const k = y.k;
+  const r = y.r;
   const l = Parts.l(y, x);
   const dt = Parts.dt(y, x);
   const w = source(y, 1);
@@ -223,7 +244,7 @@ export function gradients(
     a = source(y, 3).data;
     // biome-ignore format: one operand after the other
     gemm(n, r, v, l, A_ROWS, v, source(y, 4).data, B_ROWS, r, dt, r, false, scratch, thread, threads);
-    scaled(dt, n, r, y.f0, thread, threads);
+    scaled(dt, n, r, y.scale, thread, threads);
     barrier(thread, threads);
   }
   if (dx != 0) {

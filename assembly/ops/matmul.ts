@@ -64,7 +64,39 @@ function flat(y: Tensor): bool {
   return batches(source(y, 1)) == 1 && batches(source(y, 0)) == batches(y);
 }
 
-export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
+// @ts-ignore: decorator
+@unmanaged
+export class Matmul extends Tensor {
+  nanoseconds(job: Job): f64 {
+    return matmulNanoseconds(this, job);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(job: Job, threads: i32): usize {
+    return matmulScratch(this, job, threads);
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    matmulForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    matmulBackward(this, thread, threads);
+  }
+}
+
+function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
   const m = Shape.m(y) * (flat(y) ? batches(y) : 1);
   const n = Shape.n(y);
   const k = Shape.k(y);
@@ -85,12 +117,12 @@ export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
   return max(da, db);
 }
 
-export function matmulNanoseconds(y: Tensor, job: Job): f64 {
+function matmulNanoseconds(y: Tensor, job: Job): f64 {
   const one = (<f64>y.size * <f64>Shape.k(y)) / 12;
   return job == Job.Forward ? one : 2 * one;
 }
 
-export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
+function matmulForward(y: Tensor, thread: i32, threads: i32): void {
   const a = source(y, 0);
   const b = source(y, 1);
   const m = Shape.m(y);
@@ -120,7 +152,7 @@ export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
   addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
 }
 
-export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
+function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const a = source(y, 0);
   const b = source(y, 1);
   const m = Shape.m(y);

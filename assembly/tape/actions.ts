@@ -6,7 +6,7 @@ import { unpackWeight } from "../gemm/panels";
 import { count, Counter } from "../memory/state";
 import { List, slot } from "../ops/optimizer";
 import { Op } from "../tensor/op";
-import { dataBytes, dim, double, Flag, setDouble, Tensor, tensor } from "../tensor/tensor";
+import { dataBytes, dim, Flag, Tensor, tensor } from "../tensor/tensor";
 import { Job } from "../threads/job";
 import { availableThreads } from "../threads/threads";
 import { backward } from "./backward";
@@ -25,6 +25,20 @@ export const enum End {
   Done = 1,
   /** An index was outside of its range; nothing behind the check has run. */
   Stopped = 2,
+}
+
+// @ts-ignore: decorator
+@unmanaged
+class ExpectInside extends Tensor {
+  limit: i32;
+  excepts: i32;
+  except: i32;
+}
+
+// @ts-ignore: decorator
+@unmanaged
+class ClipGradients extends Tensor {
+  maxNorm: f64;
 }
 
 /** Runs a job on the parameters of a list. */
@@ -65,7 +79,7 @@ export function sgd(list: usize): void {
  */
 export function clipGradients(at: usize, maxNorm: f64): f64 {
   const noted = note(Op.ClipGradients, 0, at);
-  if (noted != 0) setDouble(tensor(noted), maxNorm);
+  if (noted != 0) changetype<ClipGradients>(noted).maxNorm = maxNorm;
   const norm = gradientNorm(at);
   const factor = maxNorm / (norm + 1e-6);
   if (maxNorm > 0 && norm <= f64.MAX_VALUE && factor < 1) {
@@ -90,7 +104,13 @@ function gradientNorm(list: usize): f64 {
  * none. `except` is accepted too if `excepts` is set.
  */
 export function firstOutside(at: usize, limit: i32, excepts: bool, except: i32): i32 {
-  note(Op.ExpectInside, 1, at, 0, limit, i32(excepts), except);
+  const noted = note(Op.ExpectInside, 1, at);
+  if (noted != 0) {
+    const r = changetype<ExpectInside>(noted);
+    r.limit = limit;
+    r.excepts = i32(excepts);
+    r.except = except;
+  }
   const t = tensor(at);
   if (t.data == 0) flush();
   for (let i = 0; i < t.size; i++) {
@@ -98,6 +118,10 @@ export function firstOutside(at: usize, limit: i32, excepts: bool, except: i32):
     if (<u32>value >= <u32>limit && !(excepts && value == except)) return i;
   }
   return -1;
+}
+
+function repeatCheck(r: ExpectInside): End {
+  return firstOutside(r.s0, r.limit, r.excepts != 0, r.except) < 0 ? End.Done : End.Stopped;
 }
 
 /** target = source in rows; both of one shape. */
@@ -122,12 +146,12 @@ export function repeat(t: Tensor): End {
       dropGradient(t.s0);
       return End.Done;
     case Op.ExpectInside:
-      return firstOutside(t.s0, t.i0, t.i1 != 0, t.i2) < 0 ? End.Done : End.Stopped;
+      return repeatCheck(changetype<ExpectInside>(t));
     case Op.CopyDense:
       copyDense(t.s0, t.s1);
       return End.Done;
     case Op.ClipGradients:
-      clipGradients(t.s0, double(t));
+      clipGradients(t.s0, changetype<ClipGradients>(t).maxNorm);
       return End.Done;
     case Op.AdamW:
       adamw(t.s0);

@@ -9,11 +9,11 @@ import { Op } from "../tensor/op";
 import { Flag, requiresGrad, source, takesPart, Tensor, tensor } from "../tensor/tensor";
 import { Job } from "../threads/job";
 import { flushFor } from "./flush";
-import { rerunSegment } from "./recompute";
+import { rerunSegment, Segment } from "./recompute";
 import { note } from "./record";
 import { run, threadsFor } from "./run";
 import { freeGradient } from "./tape";
-import * as table from "./dispatch";
+import * as ops from "./dispatch";
 
 // @ts-ignore: decorator
 @unmanaged
@@ -74,14 +74,14 @@ function reserve(t: Tensor): bool {
     const from = source(t, i);
     if (requiresGrad(from) && !ensureGradient(from)) return false;
   }
-  return reserveScratch(table.scratchBytes(t, Job.Backward, threadsFor(t, Job.Backward)));
+  return reserveScratch(ops.scratchBytes(t, Job.Backward, threadsFor(t, Job.Backward)));
 }
 
 /** Zeroes the fresh gradient buffers of the sources, unless the op stores into them. */
 function zeroSources(t: Tensor): void {
   for (let i = 0; i < t.sources; i++) {
     const from = source(t, i);
-    let stores = t.size > 0 && table.storesGradients(t.op);
+    let stores = t.size > 0 && ops.storesGradients(t);
     for (let j = 0; j < t.sources; j++) {
       if (j != i && source(t, j).root == from.root) stores = false;
     }
@@ -142,9 +142,10 @@ export function backward(at: usize): bool {
   for (let r = at; r != 0; r = tensor(r).previous) {
     const t = tensor(r);
     if (t.op == Op.Recompute && done) {
-      hold(<f64>t.saved - held);
-      held = <f64>t.saved;
-      done = rerunSegment(t);
+      const segment = changetype<Segment>(t);
+      hold(<f64>segment.bytes - held);
+      held = <f64>segment.bytes;
+      done = rerunSegment(segment);
     }
     if (!takesPart(t)) continue;
     if (done) {

@@ -15,7 +15,6 @@ import { arenaAllocate } from "../memory/arena";
 import { MOST, release } from "../memory/heap";
 import { bounded } from "../memory/size";
 import { state } from "../memory/state";
-import { hasSlope } from "../ops/activation";
 import { Op } from "../tensor/op";
 import {
   dataBytes,
@@ -28,10 +27,9 @@ import {
   Tensor,
   tensor,
 } from "../tensor/tensor";
-import { backwardReadsResult, backwardReadsSource, backwardReplaces } from "./needs";
 import { assignOffsets, Buffer } from "./offsets";
-import { markRerun } from "./recompute";
-import * as table from "./dispatch";
+import { markRerun, Segment } from "./recompute";
+import * as ops from "./dispatch";
 
 const VALUES: usize = 0;
 const SAVED: usize = offsetof<Buffer>();
@@ -74,11 +72,11 @@ function planForward(first: usize, rows: usize): i32 {
     if (isPlanned(t)) {
       t.plannedGrad = rows + <usize>n * ROW;
       Buffer.wants(buffer(t, VALUES), dataBytes(t), n);
-      const saved = requiresGrad(t) ? table.savedBytes(t) : 0;
+      const saved = requiresGrad(t) ? ops.savedBytes(t) : 0;
       if (saved != 0) Buffer.wants(buffer(t, SAVED), saved, n);
       touchSources(t, n, false);
     } else if (t.op == Op.Recompute) {
-      t.i0 = 1;
+      changetype<Segment>(t).gone = 1;
       for (let q = t.previous; q != t.s0; q = tensor(q).previous) {
         if (!(tensor(q).flags & Flag.CheckpointResult)) tensor(q).flags |= Flag.Dropped;
       }
@@ -135,10 +133,22 @@ function markParts(): void {
 function mayLeaveSlope(t: Tensor, index: i32): bool {
   const x = source(t, 0);
   // What a segment makes again must find its source as it was.
-  if (!hasSlope(t) || x.plannedGrad == 0 || (t.flags | x.flags) & Flag.Dropped) return false;
-  if (backwardReadsResult(x)) return false;
+  if (!ops.hasSlope(t) || x.plannedGrad == 0 || (t.flags | x.flags) & Flag.Dropped) return false;
+  if (ops.readsResult(x)) return false;
   const v = buffer(x, VALUES);
   return v.bytes != 0 && v.begin == index - 1 && v.end == index;
+}
+
+/**
+ * May the backward pass of `t` write the gradient of its source `i` over the values of it, if it is the first to write
+ * that gradient and the last to read those values?
+ */
+function mayReplace(t: Tensor, i: i32): bool {
+  if (i != 0 || !ops.replacesInput(t)) return false;
+  // A tensor may be several sources. Its gradient is cleared first then, and a detached one is read as it was.
+  for (let j = 1; j < t.sources; j++)
+    if (ownerOf(source(t, j)) == ownerOf(source(t, 0))) return false;
+  return true;
 }
 
 /** Extends the spans by the backward pass from `loss`, which begins at `time`. */
@@ -162,16 +172,16 @@ function planBackward(loss: usize, time: i32): void {
     if (mayLeaveSlope(t, index)) t.flags |= Flag.LeavesSlope;
     buffer(t, GRADIENT).end = time;
     touch(t, SAVED, time, true);
-    if (backwardReadsResult(t)) touch(t, VALUES, time, true);
+    if (ops.readsResult(t)) touch(t, VALUES, time, true);
     for (let i = 0; i < t.sources; i++) {
       const from = source(t, i);
       const root = tensor(from.root);
-      if (backwardReadsSource(t, i)) touch(ownerOf(from), VALUES, time, true);
+      if (ops.readsSource(t, i)) touch(ownerOf(from), VALUES, time, true);
       if (!requiresGrad(root) || root.plannedGrad == 0) continue;
       const g = buffer(root, GRADIENT);
       if (g.bytes != 0) continue;
       Buffer.wants(g, dataBytes(root), time);
-      if (backwardReplaces(t, i)) root.flags |= Flag.Replaced;
+      if (mayReplace(t, i)) root.flags |= Flag.Replaced;
     }
   }
   pretend(loss, 0);
@@ -213,7 +223,7 @@ export function give(t: Tensor, block: usize): bool {
   if (isView(t)) t.data = source(t, 0).data;
   if (!isPlanned(t)) return true;
   const own = dataBytes(t);
-  let saved = requiresGrad(t) ? table.savedBytes(t) : 0;
+  let saved = requiresGrad(t) ? ops.savedBytes(t) : 0;
   if (block != 0) {
     const v = buffer(t, VALUES);
     const g = buffer(t, GRADIENT);

@@ -1,6 +1,7 @@
 // Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
 // for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
+import { readsPanels } from "./dispatch";
 import { B_PANELS_T } from "../gemm/blocking";
 import { packB } from "../gemm/pack";
 import { packWeight, panelFloats, unpackWeight } from "../gemm/panels";
@@ -8,13 +9,7 @@ import { allocate, reserveScratch } from "../memory/allocate";
 import { release } from "../memory/heap";
 import { lines } from "../memory/size";
 import { state } from "../memory/state";
-import { Op } from "../tensor/op";
-import { dataBytes, dim, Flag, source, Tensor, tensor } from "../tensor/tensor";
-
-/** Does the op read its source `i` in either layout? Others are given rows. */
-export function readsPanels(op: i32, i: i32): bool {
-  return i == 1 && (op == Op.Linear || op == Op.LinearCrossEntropy || op == Op.Embedding);
-}
+import { dataBytes, dim, Flag, RECORD_BYTES, source, Tensor, tensor } from "../tensor/tensor";
 
 /** Do eight rows at a time become panels in place? Then no tape reads the rows, and there is no row beside whole panels. */
 function packsInPlace(t: Tensor): bool {
@@ -40,14 +35,14 @@ export function pack(at: usize): usize {
     }
     return at;
   }
-  const rows = allocate(offsetof<Tensor>());
+  const rows = allocate(RECORD_BYTES);
   const panels = allocate((<usize>panelFloats(dim(t, 0), dim(t, 1))) << 2);
   if (rows == 0 || panels == 0) {
     release(rows);
     release(panels);
     return 0;
   }
-  memory.copy(rows, at, offsetof<Tensor>());
+  memory.copy(rows, at, RECORD_BYTES);
   tensor(rows).root = rows;
   tensor(rows).grad = 0;
   for (let r = state().tail; r != 0; r = tensor(r).previous) {

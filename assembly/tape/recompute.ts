@@ -8,18 +8,26 @@
 //
 // While a step is captured there is no region: a plan (memoryPlan.ts) says where a segment works.
 //
-// Recompute: s0: the record before the segment, or 0   saved: bytes that the segment took of the region
-//            i0: 1 if the segment's values are gone
+// The Recompute record has the record before the segment, or 0, as s0, and is no tensor.
 
 import { arenaAllocate, hold, regionAllocate, rewindRegion } from "../memory/arena";
 import { state } from "../memory/state";
 import { Op } from "../tensor/op";
 import { dataBytes, Flag, ownerOf, source, takesPart, Tensor, tensor } from "../tensor/tensor";
 import { Job } from "../threads/job";
-import { backwardReadsResult, backwardReadsSource } from "./needs";
 import { append, begin } from "./record";
 import { run } from "./run";
-import * as table from "./dispatch";
+import * as ops from "./dispatch";
+
+/** The record at a segment's end. */
+// @ts-ignore: decorator
+@unmanaged
+export class Segment extends Tensor {
+  /** Bytes that the segment took of the region. */
+  bytes: usize;
+  /** 1 if its values are gone. */
+  gone: i32;
+}
 
 /** Opens a segment; 1, or 0 when out of memory. */
 export function openSegment(): bool {
@@ -42,7 +50,7 @@ export function inSegment(): bool {
 
 /** Memory of the region for the open segment, or 0. */
 export function segmentAllocate(bytes: usize): usize {
-  tensor(state().segment).saved += max<usize>((bytes + 63) & ~63, 64);
+  changetype<Segment>(state().segment).bytes += max<usize>((bytes + 63) & ~63, 64);
   return regionAllocate(bytes);
 }
 
@@ -72,14 +80,14 @@ export function keepResult(at: usize): bool {
 /** Closes the segment: all that it made is free for others but results. */
 export function closeSegment(): void {
   const s = state();
-  const end = tensor(s.segment);
+  const end = changetype<Segment>(s.segment);
   append(s.segment);
   s.segment = 0;
   if (s.recording != 0) return;
-  end.i0 = 1;
+  end.gone = 1;
   s.segments += 1;
   rewindRegion();
-  hold(-(<f64>end.saved));
+  hold(-(<f64>end.bytes));
 }
 
 function need(t: Tensor): void {
@@ -95,21 +103,21 @@ export function markRerun(end: Tensor): usize {
     const t = tensor(r);
     const reads = takesPart(t);
     if (reads) {
-      if (table.savedBytes(t) != 0) t.flags |= Flag.Rerun;
-      if (backwardReadsResult(t)) need(t);
+      if (ops.savedBytes(t) != 0) t.flags |= Flag.Rerun;
+      if (ops.readsResult(t)) need(t);
     }
     const again = (t.flags & Flag.Rerun) != 0;
     if (again) first = r;
     for (let i = 0; i < t.sources && t.op < Op.Recompute; i++) {
-      if (again || (reads && backwardReadsSource(t, i))) need(source(t, i));
+      if (again || (reads && ops.readsSource(t, i))) need(source(t, i));
     }
   }
   return first;
 }
 
 /** Runs a segment's ops again as far as backward needs them. False when out of memory. */
-export function rerunSegment(end: Tensor): bool {
-  if (end.i0 == 0) return true;
+export function rerunSegment(end: Segment): bool {
+  if (end.gone == 0) return true;
   const first = markRerun(end);
   if (first == 0) return true;
   for (let r = first; r != changetype<usize>(end); r = tensor(r).next) {

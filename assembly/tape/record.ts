@@ -5,14 +5,14 @@ import { allocate } from "../memory/allocate";
 import { arenaAllocate } from "../memory/arena";
 import { state } from "../memory/state";
 import { Op } from "../tensor/op";
-import { Flag, Tensor, tensor } from "../tensor/tensor";
+import { Flag, RECORD_BYTES, tensor } from "../tensor/tensor";
 
 /** A new record, all zeros, in the arena or (outside a scope, or when asked) persistent; 0 when out of memory. */
 export function begin(persistent: bool): usize {
   const keep = persistent || state().depth == 0;
-  const at = keep ? allocate(offsetof<Tensor>()) : arenaAllocate(offsetof<Tensor>());
+  const at = keep ? allocate(RECORD_BYTES) : arenaAllocate(RECORD_BYTES);
   if (at == 0) return 0;
-  memory.fill(at, 0, offsetof<Tensor>());
+  memory.fill(at, 0, RECORD_BYTES);
   const t = tensor(at);
   t.root = at;
   if (keep) t.flags = Flag.Persistent;
@@ -28,18 +28,11 @@ export function append(at: usize): void {
 }
 
 /**
- * Notes that `op` was done on s0 (and s1), with attributes i0 to i2, if a program is being captured. The first `sources`
- * of s0 and s1 are tensors; what else s0 may be is an optimizer's list. The note's record, or 0 when there is none.
+ * Notes that `op` was done on s0 (and s1), if a program is being captured. The first `sources`
+ * of s0 and s1 are tensors; what else s0 may be is an optimizer's list. The note's record,
+ * whose attributes are still to be set, or 0 when there is none.
  */
-export function note(
-  op: Op,
-  sources: i32,
-  s0: usize,
-  s1: usize = 0,
-  i0: i32 = 0,
-  i1: i32 = 0,
-  i2: i32 = 0,
-): usize {
+export function note(op: Op, sources: i32, s0: usize, s1: usize = 0): usize {
   const s = state();
   if (s.recording == 0) return 0;
   const at = begin(false);
@@ -52,9 +45,6 @@ export function note(
   t.sources = sources;
   t.s0 = s0;
   t.s1 = s1;
-  t.i0 = i0;
-  t.i1 = i1;
-  t.i2 = i2;
   append(at);
   return at;
 }

@@ -7,14 +7,14 @@ import { isView, requiresGrad, tensor, Tensor } from "../tensor/tensor";
 import { Job } from "../threads/job";
 import { availableThreads } from "../threads/threads";
 import { launch } from "./launch";
-import * as table from "./dispatch";
+import * as ops from "./dispatch";
 
 /** Below this a job stays on one thread: waking a second one costs about as much (kernels of ~4 µs break even). */
 const WORTH_THREADS: f64 = 4000;
 
 /** On how many threads a record's op is worth running. */
 export function threadsFor(t: Tensor, job: Job): i32 {
-  return threadsAt(table.nanoseconds(t, job));
+  return threadsAt(ops.nanoseconds(t, job));
 }
 
 function threadsAt(nanoseconds: f64): i32 {
@@ -23,12 +23,12 @@ function threadsAt(nanoseconds: f64): i32 {
 
 /** Runs a record's op on as many threads as it is worth. False when there is no memory for it. */
 export function run(t: Tensor, job: Job): bool {
-  const nanoseconds = table.nanoseconds(t, job);
+  const nanoseconds = ops.nanoseconds(t, job);
   let threads = threadsAt(nanoseconds);
   let saved: usize = 0;
   // Without a backward pass to come, what forward would save is scratch.
-  if (job == Job.Forward && !requiresGrad(t)) saved = (table.savedBytes(t) + 63) & ~63;
-  while (!reserveScratch(bounded(<u64>saved + table.scratchBytes(t, job, threads)))) {
+  if (job == Job.Forward && !requiresGrad(t)) saved = (ops.savedBytes(t) + 63) & ~63;
+  while (!reserveScratch(bounded(<u64>saved + ops.scratchBytes(t, job, threads)))) {
     // Backward has reserved what fewer threads need: some may have come since.
     if (threads == 1) return false;
     threads = 1;

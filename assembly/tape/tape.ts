@@ -21,7 +21,7 @@ import {
 import { Job } from "../threads/job";
 import { inSegment, segmentAllocate } from "./recompute";
 import { append, note } from "./record";
-import * as table from "./dispatch";
+import * as ops from "./dispatch";
 
 /** Gives a filled-in record its data, runs its op and appends it to the tape. False when out of memory. */
 export function commit(at: usize): bool {
@@ -58,8 +58,8 @@ export function commit(at: usize): bool {
   if (requiresGrad(t)) {
     if (t.op == Op.Leaf) {
       if (inTape && !zeroedGradient(t)) return false;
-    } else {
-      const saved = table.savedBytes(t);
+    } else if (!isView(t)) {
+      const saved = ops.savedBytes(t);
       if (saved != 0) {
         t.saved = place(t, saved);
         if (t.saved == 0) return false;

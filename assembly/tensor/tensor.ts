@@ -77,21 +77,6 @@ export class Tensor {
   s3: usize;
   s4: usize;
   s5: usize;
-  // attributes of the op, named at the head of the op's file
-  i0: i32;
-  i1: i32;
-  i2: i32;
-  i3: i32;
-  i4: i32;
-  i5: i32;
-  i6: i32;
-  i7: i32;
-  i8: i32;
-  i9: i32;
-  f0: f32;
-  f1: f32;
-  f2: f32;
-  f3: f32;
   /** What forward leaves for backward (row statistics, the low-rank bottleneck). */
   saved: usize;
   /** Copy of the gradient that outlives backward passes, their sum; 0 unless asked for. */
@@ -101,6 +86,9 @@ export class Tensor {
   /** Where the gradient of an op's result goes, if a plan says so (memoryPlan.ts); else 0. */
   plannedGrad: usize;
 }
+
+/** Bytes of a record: its fields, and behind them up to eight words of attributes, which a subclass names. */
+export const RECORD_BYTES: usize = offsetof<Tensor>() + 32;
 
 export function tensor(at: usize): Tensor {
   return changetype<Tensor>(at);
@@ -114,20 +102,6 @@ export function dim(t: Tensor, i: i32): i32 {
 /** Source `i` of a record. */
 export function source(t: Tensor, i: i32): Tensor {
   return tensor(load<usize>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("s0")));
-}
-
-/** Attribute `i` of a record. */
-export function attribute(t: Tensor, i: i32): i32 {
-  return load<i32>(changetype<usize>(t) + ((<usize>i) << 2), offsetof<Tensor>("i0"));
-}
-
-/** The float64 attribute of an action: one number, in the place of i1 and i2. */
-export function double(t: Tensor): f64 {
-  return load<f64>(changetype<usize>(t), offsetof<Tensor>("i1"));
-}
-
-export function setDouble(t: Tensor, value: f64): void {
-  store<f64>(changetype<usize>(t), value, offsetof<Tensor>("i1"));
 }
 
 /** Length of the last axis; 1 for a scalar. */

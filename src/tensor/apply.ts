@@ -2,21 +2,22 @@
 
 import { current } from "../core/engine.ts";
 import { ReleasedError, UsageError } from "../core/error.ts";
-import type { OpCode } from "../core/op.ts";
+import type { Attributes, OpOf } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
-import { type Attributes, copyOf, recorded } from "./record.ts";
+import { copyOf, recorded } from "./record.ts";
 import { composite } from "./scope.ts";
-import type { Tensor } from "./tensor.ts";
+import type { DType, Tensor } from "./tensor.ts";
 
 /**
- * Runs `op` on `sources` and records it if a scope is open.
+ * Runs `op` on `sources` and records it if a scope is open. The result is of `dtype`.
  * @throws ReleasedError for a source that is gone, MemoryError when memory cannot grow.
  */
-export function apply(
-  op: OpCode,
+export function apply<Int extends string, Float extends string>(
+  op: OpOf<Int, Float>,
   sources: readonly Tensor[],
   shape: readonly number[],
-  attributes: Attributes = {},
+  attributes: Attributes<Int | Float>,
+  dtype: DType = "float32",
 ): Tensor {
   const engine = sources[0]?.engine ?? current();
   const captured = recording() !== null;
@@ -26,13 +27,13 @@ export function apply(
       source.engine.expectOpen();
       throw new UsageError("The tensors belong to two engines; an op works within one.");
     }
-    if (source.packed && engine.wasm.readsPanels(op, i) === 0) {
+    if (source.packed && engine.wasm.readsPanels(op.code, i) === 0) {
       const dense = () => sources.with(i, copyOf(source));
-      return composite({ engine }, () => apply(op, dense(), shape, attributes));
+      return composite({ engine }, () => apply(op, dense(), shape, attributes, dtype));
     }
     if (captured) expectOwn(source);
   }
-  return recorded(engine, op, sources, shape, attributes);
+  return recorded(engine, op, sources, shape, attributes, dtype);
 }
 
 /** Throws for what is gone in a captured step, and for a result of another one, which would not see it go. */

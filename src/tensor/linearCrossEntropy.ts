@@ -55,6 +55,11 @@ export function linearCrossEntropy(
   if (lowRank !== undefined) sources.push(lowRank.a, lowRank.b);
   if (factor !== undefined) sources.push(factor);
   const given = (part: unknown): number => Number(part !== undefined);
-  const ints = [...loss, given(lowRank), Number(!weight.requiresGrad), given(factor)];
-  return apply(Op.LinearCrossEntropy, sources, [], { ints, floats: [lowRank?.scale ?? 1] });
+  return apply(Op.LinearCrossEntropy, sources, [], {
+    ...loss,
+    hasBranch: given(lowRank),
+    frozen: Number(!weight.requiresGrad),
+    hasFactor: given(factor),
+    scale: lowRank?.scale ?? 1,
+  });
 }

@@ -47,5 +47,5 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const leading = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2), (left, right) =>
     misfit(a, b, `their leading axes ${left} and ${right} do not broadcast`),
   );
-  return apply(Op.Matmul, [a, b], [...leading, m, n]);
+  return apply(Op.Matmul, [a, b], [...leading, m, n], {});
 }

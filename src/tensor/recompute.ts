@@ -51,7 +51,7 @@ export function recompute<T>(fn: () => T): T {
     close();
     // Views, which come behind the segment: a backward pass may start from them.
     for (const tensor of kept) {
-      results.set(tensor, apply(Op.Reshape, [tensor], tensor.shape, { dtype: tensor.dtype }));
+      results.set(tensor, apply(Op.Reshape, [tensor], tensor.shape, {}, tensor.dtype));
     }
     return replaced(result, results) as T;
   } finally {

@@ -3,22 +3,12 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
-import { Field, Flag, MAX_RANK, Op, type OpCode } from "../core/op.ts";
+import { type Attributes, Field, Flag, MAX_RANK, Op, type OpOf } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { type DType, Tensor } from "./tensor.ts";
 
 /** Elements of the largest tensor, plus one: addresses in linear memory have 32 bits. */
 const LARGEST = 1 << 30;
-
-const NONE: readonly number[] = [];
-
-/** What an op takes besides tensors. */
-export interface Attributes {
-  readonly ints?: readonly number[];
-  readonly floats?: readonly number[];
-  /** Type of the result; float32 when not given. */
-  readonly dtype?: DType;
-}
 
 /** What a leaf is made with. */
 export interface LeafOptions {
@@ -54,7 +44,7 @@ function countElements(shape: readonly number[]): number {
 
 function start(
   engine: Engine,
-  op: OpCode,
+  op: number,
   shape: readonly number[],
   dtype: DType,
   persistent: boolean,
@@ -112,15 +102,15 @@ function finish(
 }
 
 /** Makes the record of `op` on `sources`, runs it and appends it to the tape if a scope is open. */
-export function recorded(
+export function recorded<Int extends string, Float extends string>(
   engine: Engine,
-  op: OpCode,
+  op: OpOf<Int, Float>,
   sources: readonly Tensor[],
   shape: readonly number[],
-  attributes: Attributes,
+  attributes: Attributes<Int | Float>,
+  dtype: DType,
 ): Tensor {
-  const dtype = attributes.dtype ?? "float32";
-  const record = start(engine, op, shape, dtype, false);
+  const record = start(engine, op.code, shape, dtype, false);
   const i32 = engine.i32;
   const base = record >>> 2;
   // Few numbers each: a loop is over before Array.map or TypedArray.set has begun.
@@ -128,11 +118,12 @@ export function recorded(
   for (let i = 0; i < sources.length; i++) {
     i32[base + (Field.sources >>> 2) + i] = sources[i]!.address;
   }
-  const { ints = NONE, floats = NONE } = attributes;
-  for (let i = 0; i < ints.length; i++) i32[base + (Field.ints >>> 2) + i] = ints[i]!;
+  const { ints, floats } = op;
+  let at = base + (Field.attributes >>> 2);
+  for (let i = 0; i < ints.length; i++) i32[at++] = attributes[ints[i]!];
   if (floats.length > 0) {
     const f32 = engine.f32;
-    for (let i = 0; i < floats.length; i++) f32[base + (Field.floats >>> 2) + i] = floats[i]!;
+    for (let i = 0; i < floats.length; i++) f32[at++] = attributes[floats[i]!];
   }
   return finish(engine, record, shape, dtype, false);
 }
@@ -149,7 +140,7 @@ export function leaf(
   if (options.requiresGrad && dtype !== "float32") {
     throw new UsageError("A tensor of int32 cannot have a gradient; use float32.");
   }
-  const record = start(engine, Op.Leaf, shape, dtype, persistent);
+  const record = start(engine, Op.Leaf.code, shape, dtype, persistent);
   if (options.requiresGrad) {
     const flags = (record + Field.flags) >>> 2;
     engine.i32[flags] = (engine.i32[flags] ?? 0) | Flag.RequiresGrad;
@@ -171,5 +162,5 @@ export function copyOf(source: Tensor): Tensor {
 
 /** The same values without history; inside a scope the data is shared. Not of a packed weight. */
 export function detached(source: Tensor): Tensor {
-  return recorded(source.engine, Op.Detach, [source], source.shape, { dtype: source.dtype });
+  return recorded(source.engine, Op.Detach, [source], source.shape, {}, source.dtype);
 }

@@ -66,7 +66,9 @@ export function ropeKnown(x: Tensor, table: Tensor, positions: Tensor, style: Ro
 }
 
 function turn(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Tensor {
-  return apply(Op.Rope, [x, table, positions], x.shape, { ints: [style === "half" ? 0 : 1] });
+  return apply(Op.Rope, [x, table, positions], x.shape, {
+    interleaved: Number(style === "interleaved"),
+  });
 }
 
 function expectFit(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): void {

@@ -36,7 +36,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
         "The product of the sizes must be the same; at most one size may be -1.",
     );
   }
-  return apply(Op.Reshape, [x], full, { dtype: x.dtype });
+  return apply(Op.Reshape, [x], full, {}, x.dtype);
 }
 
 /**
@@ -52,7 +52,8 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     );
   }
   const shape = order.map((axis) => x.shape[axis] ?? 1);
-  return apply(Op.Transpose, [x], shape, { ints: order });
+  const [axis0 = 0, axis1 = 0, axis2 = 0, axis3 = 0, axis4 = 0, axis5 = 0] = order;
+  return apply(Op.Transpose, [x], shape, { axis0, axis1, axis2, axis3, axis4, axis5 });
 }
 
 /** x with two axes exchanged. */
@@ -83,7 +84,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
     );
   }
   const shape = x.shape.map((n, k) => (k === along ? stop - from : n));
-  return apply(Op.Slice, [x], shape, { ints: [along, from] });
+  return apply(Op.Slice, [x], shape, { axis: along, start: from });
 }
 
 /**
@@ -118,7 +119,7 @@ function join(list: readonly Tensor[], axis: number): Tensor {
   let total = 0;
   for (const part of list) total += part.shape[axis] ?? 0;
   const shape = (list[0]?.shape ?? []).map((n, k) => (k === axis ? total : n));
-  return apply(Op.Concat, list, shape, { ints: [axis] });
+  return apply(Op.Concat, list, shape, { axis });
 }
 
 function checkIndex(op: string, index: Tensor, x: Tensor, axis: number): void {
@@ -143,7 +144,7 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
     );
   }
   checkIndex("gather", index, x, along);
-  return apply(Op.Gather, [x, index], index.shape, { ints: [along, 0] });
+  return apply(Op.Gather, [x, index], index.shape, { axis: along, whole: 0 });
 }
 
 /**
@@ -160,5 +161,5 @@ export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
   }
   checkIndex("indexSelect", index, x, along);
   const shape = x.shape.map((n, k) => (k === along ? index.size : n));
-  return apply(Op.Gather, [x, index], shape, { ints: [along, 1] });
+  return apply(Op.Gather, [x, index], shape, { axis: along, whole: 1 });
 }

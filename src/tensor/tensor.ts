@@ -228,7 +228,7 @@ export class Tensor {
 
   /** The same values, cut off from the tape. */
   detach(): Tensor {
-    return apply(Op.Detach, [this], this.shape, { dtype: this.dtype });
+    return apply(Op.Detach, [this], this.shape, {}, this.dtype);
   }
 
   /** A copy; of a packed weight, in rows. */

@@ -11,17 +11,18 @@
 //   unit.ts  what one thread works on   panel.ts  eight rows   row.ts  one row
 //   backward.ts, block.ts      the gradients
 //
-// Attributes: i0 offset   f0 scale.   Saved: m + log l, [B, H, Tq].
+// Saved: m + log l, [B, H, Tq].
 
 import { bounded } from "../../memory/size";
 import { state } from "../../memory/state";
 import { dim, source, Tensor } from "../../tensor/tensor";
 import { Job } from "../../threads/job";
 import { addWork } from "../../threads/threads";
+import { attentionBackward } from "./backward";
 import { backwardRoom } from "./block";
 import { forwardPanels, PANEL, panelRoom } from "./panel";
 import { attentionRow, rowRoom } from "./row";
-import { UNIT, Unit } from "./unit";
+import { AttentionRecord, UNIT, Unit } from "./unit";
 
 /** Up to so many rows a unit are worked on one by one, k and v read where they lie: what decoding does. */
 const FEW: i32 = 3;
@@ -32,29 +33,56 @@ const FETCHED: usize = 1024 * 1024;
 const WORTH_FETCHING: usize = 256 * 1024;
 
 /** Bytes of one thread's room: | unit | of a row or of panels |. */
-function forwardRoom(y: Tensor): usize {
+function forwardRoom(y: AttentionRecord): usize {
   const d = dim(y, 3);
   const rows = dim(y, 1) * (dim(y, 2) / dim(source(y, 1), 2));
-  return bounded(<u64>UNIT + (rows <= FEW ? rowRoom(d) : panelRoom(d, y.i0 + dim(y, 1))));
+  return bounded(<u64>UNIT + (rows <= FEW ? rowRoom(d) : panelRoom(d, y.offset + dim(y, 1))));
 }
 
-/** log-sum-exp of every query's scores, [B, H, Tq]. */
-export function attentionSaved(y: Tensor): usize {
-  return (<usize>(dim(y, 0) * dim(y, 1) * dim(y, 2))) << 2;
+// @ts-ignore: decorator
+@unmanaged
+export class Attention extends AttentionRecord {
+  nanoseconds(job: Job): f64 {
+    return attentionNanoseconds(this, job);
+  }
+
+  savedBytes(): usize {
+    return (<usize>(dim(this, 0) * dim(this, 1) * dim(this, 2))) << 2;
+  }
+
+  scratchBytes(job: Job, threads: i32): usize {
+    return bounded(<u64>threads * (job == Job.Forward ? forwardRoom(this) : backwardRoom(this)));
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return true;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    attentionForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    attentionBackward(this, thread, threads);
+  }
 }
 
-export function attentionScratch(y: Tensor, job: Job, threads: i32): usize {
-  return bounded(<u64>threads * (job == Job.Forward ? forwardRoom(y) : backwardRoom(y)));
-}
-
-export function attentionNanoseconds(y: Tensor, job: Job): f64 {
+function attentionNanoseconds(y: AttentionRecord, job: Job): f64 {
   const queries = <f64>dim(y, 1);
-  const pairs = <f64>(dim(y, 0) * dim(y, 2)) * queries * (<f64>y.i0 + (queries + 1) / 2);
+  const pairs = <f64>(dim(y, 0) * dim(y, 2)) * queries * (<f64>y.offset + (queries + 1) / 2);
   const one = pairs * (<f64>dim(y, 3) / 6 + 1);
   return job == Job.Forward ? one : 2.5 * one;
 }
 
-export function attentionForward(y: Tensor, thread: i32, threads: i32): void {
+function attentionForward(y: AttentionRecord, thread: i32, threads: i32): void {
   const u = changetype<Unit>(state().scratch + <usize>thread * forwardRoom(y));
   const room = changetype<usize>(u) + UNIT;
   Unit.measure(u, y);

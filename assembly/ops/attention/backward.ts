@@ -12,9 +12,9 @@ import { state } from "../../memory/state";
 import { accumulates, dim, gradient, Share, source, Tensor } from "../../tensor/tensor";
 import { addWork } from "../../threads/threads";
 import { backwardRoom, blockOfKeys, Room, ROWS } from "./block";
-import { KEYS, Unit, UNIT } from "./unit";
+import { AttentionRecord, KEYS, UNIT, Unit } from "./unit";
 
-export function attentionBackward(y: Tensor, thread: i32, threads: i32): void {
+export function attentionBackward(y: AttentionRecord, thread: i32, threads: i32): void {
   if (entangled(y)) {
     if (thread > 0) return;
     threads = 1;

@@ -7,8 +7,8 @@ import { tileRow } from "../../gemm/tileRow";
 import { INTEGERS } from "../../math/constants";
 import { expAll } from "../../math/exp";
 import { bounded, lines } from "../../memory/size";
-import { dim, Tensor } from "../../tensor/tensor";
-import { Four, KEYS, Unit, UNIT } from "./unit";
+import { dim } from "../../tensor/tensor";
+import { AttentionRecord, Four, KEYS, UNIT, Unit } from "./unit";
 
 /** Rows of queries that are worked on at a time. A part of what dk and dv mean to the bit. */
 export const ROWS: i32 = 64;
@@ -87,8 +87,8 @@ export class Room {
 const HEAD: usize = 128;
 
 /** Bytes of room that one thread's backward pass needs. */
-export function backwardRoom(y: Tensor): usize {
-  return bounded(<u64>UNIT + Room.bytes(dim(y, 3), y.i0 + dim(y, 1)));
+export function backwardRoom(y: AttentionRecord): usize {
+  return bounded(<u64>UNIT + Room.bytes(dim(y, 3), y.offset + dim(y, 1)));
 }
 
 /** A block of rows against the keys [block, block + KEYS). */

@@ -12,6 +12,15 @@ export const UNIT: usize = 128;
 
 // @ts-ignore: decorator
 @unmanaged
+export class AttentionRecord extends Tensor {
+  /** The position of query 0 among the keys. */
+  offset: i32;
+  /** The factor of the scores. */
+  scale: f32;
+}
+
+// @ts-ignore: decorator
+@unmanaged
 export class Unit {
   /** Tq, n, R = Tq·n. */
   queries: i32;
@@ -40,7 +49,7 @@ export class Unit {
   }
 
   /** Sizes of the units of `y`, all alike. */
-  static measure(u: Unit, y: Tensor): void {
+  static measure(u: Unit, y: AttentionRecord): void {
     const q = source(y, 0);
     const heads = dim(q, 2);
     const groups = dim(source(y, 1), 2);
@@ -49,8 +58,8 @@ export class Unit {
     u.rows = u.queries * u.group;
     u.width = dim(q, 3);
     u.padded = (u.width + 7) & ~7;
-    u.offset = y.i0;
-    u.scale = y.f0;
+    u.offset = y.offset;
+    u.scale = y.scale;
     u.queryStep = (<usize>(heads * u.width)) << 2;
     u.keyStep = (<usize>(groups * u.width)) << 2;
   }
