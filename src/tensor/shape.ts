@@ -52,8 +52,14 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     );
   }
   const shape = order.map((axis) => x.shape[axis] ?? 1);
-  const [axis0 = 0, axis1 = 0, axis2 = 0, axis3 = 0, axis4 = 0, axis5 = 0] = order;
-  return apply(Op.Transpose, [x], shape, { axis0, axis1, axis2, axis3, axis4, axis5 });
+  return apply(Op.Transpose, [x], shape, {
+    axis0: order[0] ?? 0,
+    axis1: order[1] ?? 0,
+    axis2: order[2] ?? 0,
+    axis3: order[3] ?? 0,
+    axis4: order[4] ?? 0,
+    axis5: order[5] ?? 0,
+  });
 }
 
 /** x with two axes exchanged. */
