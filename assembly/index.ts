@@ -32,8 +32,9 @@ export { adamw, clipGradients, copyDense, firstOutside, sgd } from "./tape/actio
 export { allocate } from "./memory/allocate";
 export { release } from "./memory/heap";
 // matrix products
-export { batched, batchedScratch } from "./gemm/batched";
-export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
+export { batchedScratch } from "./gemm/batched";
+export { gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
+export { batched, gemm, gemmLowRank } from "./gemm/positional";
 export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
 export { readRoof, roof } from "./gemm/roof";
 export { setTileForm } from "./gemm/tile";

@@ -11,8 +11,9 @@
 //
 // Sources: x, W, then b if there is a bias, then A, B if there is a branch
 
+import { Product } from "../gemm/product";
 import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/blocking";
-import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
+import { gemm, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
 import { layoutOf, transposedData, transposedLayout } from "../gemm/weight";
 import { bounded, lines } from "../memory/size";
 import { count, Counter, state } from "../memory/state";
@@ -204,16 +205,22 @@ function linearForward(y: Linear, thread: i32, threads: i32): void {
       barrier(thread, threads);
     }
     const a = y.a;
-    gemm(m, r, k, input, A_ROWS, k, a.data, B_COLS, k, y.saved, r, false, scratch, thread, threads);
+    const p = Product.of(thread, m, r, k, y.saved, r, false);
+    p.a.set(input, A_ROWS, k);
+    p.b.set(a.data, B_COLS, k);
+    gemm(p, scratch, thread, threads);
     scaled(y.saved, m, r, y.scale, thread, threads);
     barrier(thread, threads);
     b = y.b.data;
   }
-  // biome-ignore format: one operand after the other
-  gemmLowRank(
-    m, n, k, x.data, A_ROWS, k, w.data, layoutOf(w), k, y.data, n, false, y.bias,
-    r, y.saved, r, b, B_COLS, r, scratch, thread, threads,
-  );
+  const p = Product.of(thread, m, n, k, y.data, n, false);
+  p.a.set(x.data, A_ROWS, k);
+  p.b.set(w.data, layoutOf(w), k);
+  p.bias = y.bias;
+  p.r = r;
+  p.t.set(y.saved, A_ROWS, r);
+  p.bt.set(b, B_COLS, r);
+  gemm(p, scratch, thread, threads);
   addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
   if (thread != 0) return;
   count(Counter.ProductForward, 1);
@@ -244,22 +251,29 @@ function linearBackward(y: Linear, thread: i32, threads: i32): void {
     if (da != 0 || dx != 0) {
       if (drops && da != 0) masked(y, dropped, x.data, m * k, false, thread, threads);
       const room = roomFor(gemmScratch(m, r, n, B_ROWS, threads), rooms, thread, threads);
-      gemm(m, r, n, g, A_ROWS, n, b.data, B_ROWS, r, dt, r, false, room, thread, threads);
+      const p = Product.of(thread, m, r, n, dt, r, false);
+      p.a.set(g, A_ROWS, n);
+      p.b.set(b.data, B_ROWS, r);
+      gemm(p, room, thread, threads);
       scaled(dt, m, r, y.scale, thread, threads);
       products += 1;
     }
     if (db != 0) {
       const room = roomFor(gemmScratch(n, r, m, B_ROWS, threads), rooms, thread, threads);
-      // biome-ignore format: one operand after the other
-      gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), room, thread, threads);
+      const p = Product.of(thread, n, r, m, db, r, accumulates(b));
+      p.a.set(g, A_COLS, n);
+      p.b.set(y.saved, B_ROWS, r);
+      gemm(p, room, thread, threads);
       products += 1;
     }
     barrier(thread, threads);
     if (da != 0) {
       const input = drops ? dropped : x.data;
       const room = roomFor(gemmScratch(r, k, m, B_ROWS, threads), rooms, thread, threads);
-      // biome-ignore format: one operand after the other
-      gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), room, thread, threads);
+      const p = Product.of(thread, r, k, m, da, k, accumulates(a));
+      p.a.set(dt, A_COLS, r);
+      p.b.set(input, B_ROWS, k);
+      gemm(p, room, thread, threads);
       barrier(thread, apart);
       products += 1;
     }
@@ -269,8 +283,10 @@ function linearBackward(y: Linear, thread: i32, threads: i32): void {
       if (drops) {
         barrier(thread, threads);
         const room = roomFor(gemmScratch(m, k, r, B_ROWS, threads), rooms, thread, threads);
-        // biome-ignore format: one operand after the other
-        gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, room, thread, threads);
+        const p = Product.of(thread, m, k, r, dropped, k, false);
+        p.a.set(dt, A_ROWS, r);
+        p.b.set(a.data, B_ROWS, k);
+        gemm(p, room, thread, threads);
         barrier(thread, threads);
         masked(y, dx, dropped, m * k, true, thread, threads);
       }
@@ -282,7 +298,10 @@ function linearBackward(y: Linear, thread: i32, threads: i32): void {
   if (dw != 0) {
     barrier(thread, apart);
     const room = roomFor(gemmScratch(n, k, m, B_ROWS, threads), rooms, thread, threads);
-    gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), room, thread, threads);
+    const p = Product.of(thread, n, k, m, dw, k, accumulates(w));
+    p.a.set(g, A_COLS, n);
+    p.b.set(x.data, B_ROWS, k);
+    gemm(p, room, thread, threads);
   }
   if (y.hasBias != 0 && gradient(source(y, 2)) != 0) {
     barrier(thread, apart);
@@ -325,11 +344,13 @@ function inputGradient(
   const k = y.k;
   const layout = transposedLayout(w);
   const bytes = gemmLowRankScratch(m, k, n, layout, r, threads);
-  // biome-ignore format: one operand after the other
-  gemmLowRank(
-    m, k, n, y.grad, A_ROWS, n, transposedData(w), layout, k, dx, k, accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k,
-    roomFor(bytes, rooms, thread, threads), thread, threads,
-  );
+  const p = Product.of(thread, m, k, n, dx, k, accumulates(source(y, 0)));
+  p.a.set(y.grad, A_ROWS, n);
+  p.b.set(transposedData(w), layout, k);
+  p.r = r;
+  p.t.set(dt, A_ROWS, r);
+  p.bt.set(a, B_ROWS, k);
+  gemm(p, roomFor(bytes, rooms, thread, threads), thread, threads);
 }
 
 /** This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. */

@@ -1,8 +1,9 @@
 // A chunk of rows of linearCrossEntropy.ts: where its parts lie, its logits, and the gradients that follow from them. Every
 // thread does its share of each product; products of different shapes divide the scratch differently, so barriers part them.
 
+import { Product } from "../gemm/product";
 import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/blocking";
-import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
+import { gemm, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
 import { layoutOf, transposedData, transposedLayout } from "../gemm/weight";
 import { bounded, lines } from "../memory/size";
 import { state } from "../memory/state";
@@ -174,16 +175,20 @@ export function logits(
   barrier(thread, threads);
   if (r > 0) {
     b = source(y, 4).data;
-    // biome-ignore format: one operand after the other
-    gemm(n, r, k, x, A_ROWS, k, source(y, 3).data, B_COLS, k, t, r, false, scratch, thread, threads);
+    const p = Product.of(thread, n, r, k, t, r, false);
+    p.a.set(x, A_ROWS, k);
+    p.b.set(source(y, 3).data, B_COLS, k);
+    gemm(p, scratch, thread, threads);
     scaled(t, n, r, y.scale, thread, threads);
     barrier(thread, threads);
   }
-  // biome-ignore format: one operand after the other
-  gemmLowRank(
-    n, v, k, x, A_ROWS, k, w.data, layoutOf(w), k, Parts.l(y, x), v, false, 0,
-    r, t, r, b, B_COLS, r, scratch, thread, threads,
-  );
+  const p = Product.of(thread, n, v, k, Parts.l(y, x), v, false);
+  p.a.set(x, A_ROWS, k);
+  p.b.set(w.data, layoutOf(w), k);
+  p.r = r;
+  p.t.set(t, A_ROWS, r);
+  p.bt.set(b, B_COLS, r);
+  gemm(p, scratch, thread, threads);
   addWork(thread, (<u64>n * <u64>v * <u64>k) / <u64>threads);
   barrier(thread, threads);
 }
@@ -242,17 +247,21 @@ export function gradients(
   let a: usize = 0;
   if (r > 0) {
     a = source(y, 3).data;
-    // biome-ignore format: one operand after the other
-    gemm(n, r, v, l, A_ROWS, v, source(y, 4).data, B_ROWS, r, dt, r, false, scratch, thread, threads);
+    const p = Product.of(thread, n, r, v, dt, r, false);
+    p.a.set(l, A_ROWS, v);
+    p.b.set(source(y, 4).data, B_ROWS, r);
+    gemm(p, scratch, thread, threads);
     scaled(dt, n, r, y.scale, thread, threads);
     barrier(thread, threads);
   }
   if (dx != 0) {
-    // biome-ignore format: one operand after the other
-    gemmLowRank(
-      n, k, v, l, A_ROWS, v, transposedData(w), transposedLayout(w), k, dx, k, addX, 0,
-      r, dt, r, a, B_ROWS, k, scratch, thread, threads,
-    );
+    const p = Product.of(thread, n, k, v, dx, k, addX);
+    p.a.set(l, A_ROWS, v);
+    p.b.set(transposedData(w), transposedLayout(w), k);
+    p.r = r;
+    p.t.set(dt, A_ROWS, r);
+    p.bt.set(a, B_ROWS, k);
+    gemm(p, scratch, thread, threads);
     barrier(thread, threads);
     if (back != 0) {
       moveRows(true, dx, back, k, y.saved, first, n, thread, threads);
@@ -261,16 +270,25 @@ export function gradients(
     }
   }
   if (dw != 0) {
-    gemm(v, k, n, l, A_COLS, v, x, B_ROWS, k, dw, k, addW, scratch, thread, threads);
+    const p = Product.of(thread, v, k, n, dw, k, addW);
+    p.a.set(l, A_COLS, v);
+    p.b.set(x, B_ROWS, k);
+    gemm(p, scratch, thread, threads);
     barrier(thread, threads);
   }
   if (da != 0) {
-    gemm(r, k, n, dt, A_COLS, r, x, B_ROWS, k, da, k, addA, scratch, thread, threads);
+    const p = Product.of(thread, r, k, n, da, k, addA);
+    p.a.set(dt, A_COLS, r);
+    p.b.set(x, B_ROWS, k);
+    gemm(p, scratch, thread, threads);
     barrier(thread, threads);
   }
   if (db != 0) {
     const t = Parts.t(y, x);
-    gemm(v, r, n, l, A_COLS, v, t, B_ROWS, r, db, r, addB, scratch, thread, threads);
+    const p = Product.of(thread, v, r, n, db, r, addB);
+    p.a.set(l, A_COLS, v);
+    p.b.set(t, B_ROWS, r);
+    gemm(p, scratch, thread, threads);
     barrier(thread, threads);
   }
 }
