@@ -25,7 +25,7 @@ export { beginProgram, endProgram, releaseProgram, replay, runProgram } from "./
 export { rerun } from "./tape/run";
 // frozen weights
 export { readsPanels } from "./tape/dispatch";
-export { fillPanels, pack, prepack, unpack } from "./tape/packedWeight";
+export { fillPanels, moveStored, pack, prepack, unpack, widen } from "./tape/packedWeight";
 // actions
 export { adamw, clipGradients, copyDense, firstOutside, sgd } from "./tape/actions";
 // memory

@@ -42,6 +42,12 @@ export const B_COLS: i32 = 1;
 export const B_PANELS: i32 = 2;
 /** The packed panels of a weight W [K, N] in dY·W, transposed block by block in packing; ldb is ignored. */
 export const B_PANELS_T: i32 = 3;
+/** A weight W [N, K] of a storage type (gemm/stored.ts) in x·Wᵀ, widened block by block in packing; ldb is ignored. */
+export const B_BF16: i32 = 4;
+export const B_F16: i32 = 5;
+/** A weight W [K, N] of a storage type in dY·W, widened and transposed block by block; ldb is ignored. */
+export const B_BF16_T: i32 = 6;
+export const B_F16_T: i32 = 7;
 
 /** Columns of the widest tile of a form. */
 export function widestTile(form: i32): i32 {
@@ -65,6 +71,13 @@ export class Blocks {
   @inline
   static depth(bLayout: i32): i32 {
     return bLayout == B_PANELS ? 1024 : Blocks.kc();
+  }
+
+  /** Is the operand a weight of dY·W, in panels of its rows? */
+  // @ts-expect-error: decorator
+  @inline
+  static isTransposed(bLayout: i32): bool {
+    return bLayout == B_PANELS_T || bLayout >= B_BF16_T;
   }
 
   /** x rounded up to a multiple of `unit`, a power of two. */

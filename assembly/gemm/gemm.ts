@@ -3,14 +3,20 @@
 //   C [M, N] = or += A [M, K] · B [K, N], then + bias [N], then + t [M, r] · Bt [r, N] (Hu et al. 2021, eq. 3, with s in t),
 // each addition made to a tile of C while it is hot. With Bt = 0 the bits are those without a branch.
 // Every thread calls with the same product and computes its own slice of C: no barrier, no shared scratch.
+import { packStored, packStoredT } from "./stored";
+import { F16Weight } from "../weights/f16";
+import { BF16Weight } from "../weights/bf16";
 import { bounded, lines } from "../memory/size";
-import { Product } from "./product";
+import { Operand, Product } from "./product";
 import { addBias, block } from "./block";
 import {
   A_COLS,
   A_ROWS,
+  B_BF16,
+  B_BF16_T,
+  B_F16,
+  B_F16_T,
   B_PANELS,
-  B_PANELS_T,
   B_ROWS,
   Blocks,
   MC,
@@ -23,7 +29,7 @@ import {
   TILE_FORM,
   widestTile,
 } from "./blocking";
-import { gemv } from "./gemv";
+import { gemv, gemvStored } from "./gemv";
 import { packA, packB } from "./pack";
 import { tallSkinny } from "./tallSkinny";
 
@@ -77,8 +83,8 @@ export function gemm(p: Product, scratch: usize, thread: i32, threads: i32): voi
   const a = p.a;
   const b = p.b;
   scratch += <usize>thread * Scratch.size(p.m, p.n, p.k, b.layout, p.r, threads);
-  if (b.layout == B_PANELS) b.ld = p.k;
-  else if (b.layout == B_PANELS_T) b.ld = p.n;
+  if (Blocks.isTransposed(b.layout)) b.ld = p.n;
+  else if (b.layout >= B_PANELS) b.ld = p.k;
   if (!narrowed(p, thread, threads)) return;
 
   const cStep = (<usize>p.ldc) << 2;
@@ -86,7 +92,7 @@ export function gemm(p: Product, scratch: usize, thread: i32, threads: i32): voi
     for (let i = 0; i < p.m; i++) memory.fill(p.c + <usize>i * cStep, 0, (<usize>p.n) << 2);
     p.accumulate = true;
   }
-  if (p.m <= 3 && b.layout != B_PANELS_T) {
+  if (p.m <= 3 && !Blocks.isTransposed(b.layout)) {
     fewRows(p, scratch);
     return;
   }
@@ -125,7 +131,7 @@ function narrowed(p: Product, thread: i32, threads: i32): bool {
   if (m0 >= m1 || n0 >= n1) return false;
   const a = p.a;
   a.data += (a.layout == A_ROWS ? <usize>m0 * <usize>a.ld : <usize>m0) << 2;
-  p.b.data = p.b.at(0, n0);
+  p.b.startAt(n0);
   p.c += (<usize>m0 * <usize>p.ldc + <usize>n0) << 2;
   if (p.bias != 0) p.bias += (<usize>n0) << 2;
   if (p.r > 0) {
@@ -145,7 +151,17 @@ function fewRows(p: Product, scratch: usize): void {
   const row = (<usize>a.ld) << 2;
   const xRow = a.layout == A_ROWS ? row : <usize>4;
   const xStep = a.layout == A_ROWS ? <usize>4 : row;
-  if (p.k > 0) {
+  if (p.k > 0 && b.layout == B_BF16) {
+    // biome-ignore format: one operand after the other
+    gemvStored<BF16Weight>(
+      p.m, p.n, p.k, Blocks.kc(), a.data, xRow, xStep, b.data, p.c, cStep, p.accumulate, scratch,
+    );
+  } else if (p.k > 0 && b.layout == B_F16) {
+    // biome-ignore format: one operand after the other
+    gemvStored<F16Weight>(
+      p.m, p.n, p.k, Blocks.kc(), a.data, xRow, xStep, b.data, p.c, cStep, p.accumulate, scratch,
+    );
+  } else if (p.k > 0) {
     // biome-ignore format: one operand after the other
     gemv(
       p.m, p.n, p.k, Blocks.kc(), a.data, xRow, xStep, b.data, b.layout, b.ld, p.c, cStep, p.accumulate, scratch,
@@ -159,6 +175,20 @@ function fewRows(p: Product, scratch: usize): void {
   gemv(
     p.m, p.n, p.r, p.r, t.data, (<usize>t.ld) << 2, 4, bt.data, bt.layout, bt.ld, p.c, cStep, true, scratch,
   );
+}
+
+/** Packs the block of `depth` steps from k0 and `nc` columns from n0 of a weight of a storage type; K is k. */
+function widen(dst: usize, b: Operand, k: i32, k0: i32, n0: i32, depth: i32, nc: i32): void {
+  const w = b.data;
+  const column = b.column + n0;
+  // biome-ignore format: one type a line
+  switch (b.layout) {
+    case B_BF16: packStored<BF16Weight>(dst, w + ((<usize>n0 * <usize>k) << 1), k, k0, nc, depth); break;
+    case B_F16: packStored<F16Weight>(dst, w + ((<usize>n0 * <usize>k) << 1), k, k0, nc, depth); break;
+    case B_BF16_T: packStoredT<BF16Weight>(dst, w, b.ld, k, k0, column, depth, nc); break;
+    case B_F16_T: packStoredT<F16Weight>(dst, w, b.ld, k, k0, column, depth, nc); break;
+    default: unreachable();
+  }
 }
 
 /** The three loops over blocks, on the thread's slice. */
@@ -206,14 +236,16 @@ function blocked(form: i32, p: Product, scratch: usize): void {
     do {
       const depth = min(depthMost, k - k0);
       const last = k0 + depth >= k;
-      let bPanels = b.at(k0, n0);
+      let bPanels: usize = 0;
       let bPanel = (<usize>b.ld) << 5;
       let bStep: usize = 32;
+      if (bLayout < B_BF16) bPanels = b.at(k0, n0);
       if (inPlace) {
         bPanel = 32;
         bStep = (<usize>b.ld) << 2;
       } else if (bLayout != B_PANELS) {
-        packB(bBlock, bPanels, bLayout, b.ld, depth, nc);
+        if (bLayout < B_BF16) packB(bBlock, bPanels, bLayout, b.ld, depth, nc);
+        else widen(bBlock, b, k, k0, n0, depth, nc);
         bPanels = bBlock;
         bPanel = (<usize>depth) << 5;
       }

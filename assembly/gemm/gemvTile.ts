@@ -40,15 +40,16 @@ export class Lanes {
   }
 }
 
-/** One row, 32 columns: four panels (or pieces of B's rows) `panel` bytes apart, so that eight sums run at once. */
+/** One row, 32 columns, of weights of type `T`: four panels (or pieces of B's rows) `panel` bytes apart, so that eight sums run at once. */
 // biome-ignore format: one operand a line
-export function gemv1x32(
+export function gemv1x32<T>(
   k: i32,
   x: usize, xStep: usize,
   b: usize, panel: usize, bStep: usize,
   c: usize,
   accumulate: bool,
 ): void {
+  const type = changetype<T>(0);
   let c0 = f32x4.splat(0);
   let c1 = f32x4.splat(0);
   let c2 = f32x4.splat(0);
@@ -63,14 +64,14 @@ export function gemv1x32(
   const end = b + <usize>k * bStep;
   do {
     const x0 = v128.load32_splat(x);
-    c0 = Simd.madd(x0, v128.load(b), c0);
-    c1 = Simd.madd(x0, v128.load(b, 16), c1);
-    c2 = Simd.madd(x0, v128.load(p1), c2);
-    c3 = Simd.madd(x0, v128.load(p1, 16), c3);
-    c4 = Simd.madd(x0, v128.load(p2), c4);
-    c5 = Simd.madd(x0, v128.load(p2, 16), c5);
-    c6 = Simd.madd(x0, v128.load(p3), c6);
-    c7 = Simd.madd(x0, v128.load(p3, 16), c7);
+    c0 = Simd.madd(x0, type.low(b), c0);
+    c1 = Simd.madd(x0, type.high(b), c1);
+    c2 = Simd.madd(x0, type.low(p1), c2);
+    c3 = Simd.madd(x0, type.high(p1), c3);
+    c4 = Simd.madd(x0, type.low(p2), c4);
+    c5 = Simd.madd(x0, type.high(p2), c5);
+    c6 = Simd.madd(x0, type.low(p3), c6);
+    c7 = Simd.madd(x0, type.high(p3), c7);
     x += xStep;
     b += bStep;
     p1 += bStep;

@@ -2,7 +2,7 @@
 // has one, which the caller fills before each product and the product narrows to the thread's slice.
 
 import { PRODUCTS } from "../memory/layout";
-import { B_PANELS, B_PANELS_T, B_ROWS } from "./blocking";
+import { B_BF16, B_BF16_T, B_PANELS, B_PANELS_T, B_ROWS } from "./blocking";
 
 /** Bytes from one thread's record to the next: two lines, so that no two threads write the same one. */
 const APART: usize = 128;
@@ -16,6 +16,8 @@ export class Operand {
   layout: i32;
   /** Elements between neighbouring rows of the matrix as it is stored. */
   ld: i32;
+  /** Of a weight of a storage type in dY·W: the column of it that column 0 is. */
+  column: i32;
 
   // @ts-ignore: decorator
   @inline
@@ -23,9 +25,18 @@ export class Operand {
     this.data = data;
     this.layout = layout;
     this.ld = ld;
+    this.column = 0;
   }
 
-  /** Address of element (k0, n0) of a B operand; where these run across panels, they are multiples of 8. */
+  /** Makes column n0, a multiple of 8, the first one of a B operand. */
+  startAt(n0: i32): void {
+    const layout = this.layout;
+    if (layout >= B_BF16_T) this.column = n0;
+    else if (layout >= B_BF16) this.data += (<usize>n0 * <usize>this.ld) << 1;
+    else this.data = this.at(0, n0);
+  }
+
+  /** Address of element (k0, n0) of a B operand of floats; where these run across panels, they are multiples of 8. */
   at(k0: i32, n0: i32): usize {
     const k = <usize>k0;
     const n = <usize>n0;

@@ -1,7 +1,7 @@
 // The v128 constants that kernels load before their loops: some engines rebuild a vector literal at every use,
 // a load costs one instruction. One slot is 16 bytes; a polynomial is a run of slots, lowest power first.
 //
-//   CONSTANTS (1024): | f32x4 values | exp | log | tanh | erf | f64x2: sin, cos | philox | activations | free ... 4096
+//   CONSTANTS (1024): | f32x4 values | exp | log | tanh | erf | f64x2: sin, cos | philox | activations | float16 | free ... 4096
 //
 // The main instance calls writeConstants once; the slots are the same memory for every thread.
 // The polynomials of log, tanh, erf, sin and cos are minimax fits (Remez) to relative error; exp's is Cephes'.
@@ -87,6 +87,14 @@ export const GELU_SLOPE: usize = CONSTANTS + 16 * 81;
 
 /** i32x4: 0, 1, 2, 3. */
 export const INTEGERS: usize = CONSTANTS + 16 * 82;
+
+/** float16: the bits below the sign; moved up by 13, the least normal magnitude and infinity; see weights/f16.ts. */
+export const HALF_MAGNITUDE: usize = CONSTANTS + 16 * 83;
+export const HALF_NORMAL: usize = CONSTANTS + 16 * 84;
+export const HALF_INFINITE: usize = CONSTANTS + 16 * 85;
+/** What the exponent lacks, 112; and the float32 2⁻¹⁴. */
+export const HALF_BIAS: usize = CONSTANTS + 16 * 86;
+export const HALF_LEAST_NORMAL: usize = CONSTANTS + 16 * 87;
 
 function put(address: usize, value: f32): void {
   v128.store(address, f32x4.splat(value));
@@ -189,4 +197,10 @@ export function writeConstants(): void {
   put(GELU_SLOPE, 0.21406444881780075);
 
   v128.store(INTEGERS, i32x4(0, 1, 2, 3));
+
+  v128.store(HALF_MAGNITUDE, i32x4.splat(0x7fff));
+  v128.store(HALF_NORMAL, i32x4.splat(0x400 << 13));
+  v128.store(HALF_INFINITE, i32x4.splat(0x7c00 << 13));
+  v128.store(HALF_BIAS, i32x4.splat(112 << 23));
+  v128.store(HALF_LEAST_NORMAL, i32x4.splat(113 << 23));
 }

@@ -5,8 +5,8 @@
 //
 // Sources: ids, table
 
+import { weightRow } from "../gemm/weight";
 import { Job } from "../threads/job";
-import { panelRow } from "../gemm/panels";
 import { dim, Flag, gradient, Share, source, Tensor } from "../tensor/tensor";
 import { addWork } from "../threads/threads";
 import { addRow, copyRow } from "./copy";
@@ -60,7 +60,7 @@ function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
     const out = y.data + <usize>i * bytes;
     if (<u32>id >= <u32>dim(table, 0)) {
       for (let at = out; at < out + bytes; at += 4) store<f32>(at, f32.NaN);
-    } else if (isPacked) panelRow(out, table.data, d, id);
+    } else if (isPacked) weightRow(out, table, id);
     else copyRow(out, table.data + <usize>id * bytes, d);
   }
   addWork(thread, <u64>(end - begin) * <u64>d);

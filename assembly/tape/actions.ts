@@ -2,11 +2,11 @@
 // captured (`note`, record.ts), and done again by `repeat` when the captured step runs again.
 // Before an action that reads values, the pending records are run (memoryPlan.ts).
 
-import { unpackWeight } from "../gemm/panels";
+import { weightRows } from "../gemm/weight";
 import { count, Counter } from "../memory/state";
 import { List, slot } from "../ops/optimizer";
 import { Op } from "../tensor/op";
-import { dataBytes, dim, Flag, Tensor, tensor } from "../tensor/tensor";
+import { dataBytes, Flag, Tensor, tensor } from "../tensor/tensor";
 import { Job } from "../threads/job";
 import { availableThreads } from "../threads/threads";
 import { backward } from "./backward";
@@ -130,7 +130,7 @@ export function copyDense(target: usize, source: usize): void {
   const t = tensor(target);
   const s = tensor(source);
   if (s.data == 0) flush();
-  if (s.flags & Flag.Packed) unpackWeight(t.data, s.data, dim(s, 0), dim(s, 1));
+  if (s.flags & Flag.Packed) weightRows(t.data, s);
   else memory.copy(t.data, s.data, dataBytes(s));
 }
 

@@ -1,6 +1,8 @@
 // Frozen weights W [N, K]: one storage, the packed panels that x·Wᵀ reads in place (gemm/panels.ts), and where asked
 // for a second, "turned" one: ceil(K/8) panels [N][8], in place for dX = dY·W, which else packs them at every call.
 
+import { weightRows } from "../gemm/weight";
+import { moveHalves } from "../gemm/stored";
 import { readsPanels } from "./dispatch";
 import { B_PANELS_T } from "../gemm/blocking";
 import { packB } from "../gemm/pack";
@@ -9,7 +11,16 @@ import { allocate, reserveScratch } from "../memory/allocate";
 import { release } from "../memory/heap";
 import { lines } from "../memory/size";
 import { state } from "../memory/state";
-import { dataBytes, dim, Flag, RECORD_BYTES, source, Tensor, tensor } from "../tensor/tensor";
+import {
+  dataBytes,
+  dim,
+  Flag,
+  RECORD_BYTES,
+  source,
+  Storage,
+  Tensor,
+  tensor,
+} from "../tensor/tensor";
 
 /** Do eight rows at a time become panels in place? Then no tape reads the rows, and there is no row beside whole panels. */
 function packsInPlace(t: Tensor): bool {
@@ -99,4 +110,23 @@ export function unpack(at: usize): void {
   }
   t.flags &= ~Flag.Packed;
   prepack(at, false);
+}
+
+/** Moves the bits of `count` rows of a weight of a storage type from `rows` to its panels, or back. */
+export function moveStored(at: usize, rows: usize, first: i32, count: i32, toRows: bool): void {
+  const t = tensor(at);
+  moveHalves(t.data, rows, dim(t, 0), dim(t, 1), first, count, toRows);
+}
+
+/** Makes a weight of a storage type one of float32, in rows. False when out of memory: nothing has changed. */
+export function widen(at: usize): bool {
+  const t = tensor(at);
+  const rows = allocate((<usize>t.size) << 2);
+  if (rows == 0) return false;
+  weightRows(rows, t);
+  release(t.data);
+  t.data = rows;
+  t.storage = Storage.F32;
+  t.flags &= ~Flag.Packed;
+  return true;
 }

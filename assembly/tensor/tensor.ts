@@ -11,6 +11,13 @@ export const enum DType {
   Int32 = 1,
 }
 
+/** How the elements of a weight are stored: all compute in float32. */
+export const enum Storage {
+  F32 = 0,
+  BF16 = 1,
+  F16 = 2,
+}
+
 export const enum Flag {
   /** A gradient flows to this tensor: asked for by the user (leaf) or inherited from a source. */
   RequiresGrad = 1,
@@ -81,6 +88,8 @@ export class Tensor {
   saved: usize;
   /** Copy of the gradient that outlives backward passes, their sum; 0 unless asked for. */
   retainedGrad: usize;
+  /** One of Storage; where it is not F32, the tensor is a matrix in panels (gemm/stored.ts). */
+  storage: i32;
   /** The panels of dX = dY·W that a packed weight may have besides (packedWeight.ts), or 0. */
   packedT: usize;
   /** Where the gradient of an op's result goes, if a plan says so (memoryPlan.ts); else 0. */
@@ -132,7 +141,7 @@ export function accumulates(t: Tensor): bool {
 
 /** Bytes of the data in rows. */
 export function dataBytes(t: Tensor): usize {
-  return (<usize>t.size) << 2;
+  return (<usize>t.size) << (t.storage == Storage.F32 ? 2 : 1);
 }
 
 export function isView(t: Tensor): bool {

@@ -46,6 +46,10 @@ export interface Exports {
   readsPanels(op: number, source: number): number;
   fillPanels(record: number, rows: number): void;
   unpack(record: number): void;
+  /** Moves `count` rows of 16-bit numbers, from row `first` on, to or from the panels of a weight that is stored so. */
+  moveStored(record: number, rows: number, first: number, count: number, toRows: number): void;
+  /** Makes a weight that is stored in 16 bits one of float32 in rows; 0 when out of memory. */
+  widen(record: number): number;
   copyDense(target: number, packed: number): void;
   // memory
   allocate(bytes: number): number;

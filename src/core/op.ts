@@ -35,10 +35,18 @@ export const Field = {
   sources: 68,
   saved: 92,
   retainedGrad: 96,
-  packedT: 100,
-  plannedGrad: 104,
+  storage: 100,
+  packedT: 104,
+  plannedGrad: 108,
   /** Of the first attribute; as many words as the op has attributes. */
-  attributes: 108,
+  attributes: 112,
+} as const;
+
+/** Codes of how a weight's elements are stored. */
+export const Storage = {
+  float32: 0,
+  bfloat16: 1,
+  float16: 2,
 } as const;
 
 export const Flag = {

@@ -3,7 +3,7 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
-import { type Attributes, Field, Flag, MAX_RANK, Op, type OpOf } from "../core/op.ts";
+import { type Attributes, Field, Flag, MAX_RANK, Op, type OpOf, Storage } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { type DType, Tensor } from "./tensor.ts";
 
@@ -150,6 +150,19 @@ export function leaf(
   const memory = dtype === "float32" ? engine.f32 : engine.i32;
   fill(memory.subarray(data, data + made.size));
   return made;
+}
+
+/** A persistent, frozen matrix whose elements are stored in 16 bits; they are arbitrary. */
+export function storedLeaf(
+  shape: readonly number[],
+  storage: "float16" | "bfloat16",
+  engine: Engine,
+): Tensor {
+  const record = start(engine, Op.Leaf.code, shape, "float32", true);
+  const { i32 } = engine;
+  i32[(record + Field.storage) >>> 2] = Storage[storage];
+  i32[(record + Field.flags) >>> 2]! |= Flag.Packed;
+  return finish(engine, record, shape, "float32", true);
 }
 
 /** A copy without history; of a packed weight, in rows. */

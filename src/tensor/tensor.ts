@@ -6,7 +6,7 @@
 
 import type { Engine, Lifetime } from "../core/engine.ts";
 import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
-import { Field, Flag, Op } from "../core/op.ts";
+import { Field, Flag, Op, Storage } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import * as activation from "./activation.ts";
 import { apply } from "./apply.ts";
@@ -90,6 +90,13 @@ export class Tensor {
   /** True for a frozen weight that lies as packed panels. */
   get packed(): boolean {
     return this.#hasFlag(Flag.Packed);
+  }
+
+  /** How the elements are stored: a frozen weight may keep the 16 bits of its file. All compute in float32. */
+  get storage(): keyof typeof Storage {
+    const code = this.#field(Field.storage);
+    if (code === Storage.float32) return "float32";
+    return code === Storage.float16 ? "float16" : "bfloat16";
   }
 
   /** The packed forms that are kept of a frozen weight; null for a tensor in rows. */
@@ -244,11 +251,12 @@ export class Tensor {
     pack(this, options);
   }
 
-  /** Lays a packed weight out in rows again. */
+  /** Lays a packed weight out in rows again; one that is stored in 16 bits becomes float32. */
   unpack(): void {
     if (!this.packed) return;
     this.engine.noteChange(this.address);
-    this.engine.wasm.unpack(this.address);
+    if (this.storage === "float32") this.engine.wasm.unpack(this.address);
+    else if (this.engine.wasm.widen(this.address) === 0) this.engine.outOfMemory("a wider weight");
   }
 
   /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */
