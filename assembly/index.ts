@@ -1,51 +1,50 @@
 // The export table, by theme. Pointers and integers in, pointers and integers out.
 
-import { writeConstants } from "./constants";
-import { setupMemory } from "./memory";
-import { state } from "./state";
+import { writeConstants } from "./math/constants";
+import { setupMemory } from "./memory/heap";
+import { state } from "./memory/state";
 
 // tensors and the tape
-export { backward } from "./backward";
-export { begin } from "./record";
+export { backward } from "./tape/backward";
+export { begin } from "./tape/record";
 export {
   closeScope,
   commit,
   dispose,
   dropGradient,
-  hide,
+  markUnreachable,
   openScope,
   retainGradient,
-  reveal,
-} from "./tape";
+  markReachable,
+} from "./tape/tape";
 // segments that backward runs again
-export { closeSegment, keepResult, openSegment } from "./segment";
-// programs
-export { settle } from "./plan";
-export { beginProgram, endProgram, releaseProgram, replay, rerun, runProgram } from "./program";
+export { closeSegment, keepResult, openSegment } from "./tape/recompute";
+// captured steps
+export { flush } from "./tape/flush";
+export { beginProgram, endProgram, releaseProgram, replay, runProgram } from "./tape/capture";
+export { rerun } from "./tape/run";
 // frozen weights
-export { copyDense, fillPanels, pack, prepack, readsPanels, unpack } from "./frozen";
+export { readsPanels } from "./tape/dispatch";
+export { fillPanels, moveStored, pack, prepack, unpack, widen } from "./tape/packedWeight";
+// actions
+export { adamw, clipGradients, copyDense, firstOutside, sgd } from "./tape/actions";
 // memory
-export { allocate, release } from "./memory";
+export { allocate } from "./memory/allocate";
+export { release } from "./memory/heap";
 // matrix products
-export { batched, batchedScratch } from "./gemm/batched";
-export { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
+export { batchedScratch } from "./gemm/batched";
+export { gemmLowRankScratch, gemmScratch } from "./gemm/gemm";
+export { batched, gemm, gemmLowRank } from "./gemm/positional";
 export { packWeight, panelFloats, panelRow, unpackWeight } from "./gemm/panels";
 export { readRoof, roof } from "./gemm/roof";
 export { setTileForm } from "./gemm/tile";
 // transcendental functions
-export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./double";
-export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math";
-// optimizers
-export {
-  adamw,
-  allocateMoment,
-  clipGradients,
-  releaseMoment,
-  sgd,
-} from "./optim";
-// model pieces: index checks and tables
+export { f64Cos, f64Exp, f64Log, f64Pow, f64Sin } from "./math/math64";
+export { cos32, erf32, exp32, log32, sigmoid32, sin32, tanh32 } from "./math/functions";
+// optimizers' moments
+export { allocateMoment, releaseMoment } from "./ops/optimizer";
+// model pieces: tables
 export { fillRopeTable } from "./ops/rope";
-export { firstOutside } from "./range";
 // random numbers
 export { nextDropout } from "./ops/dropout";
 export {
@@ -55,17 +54,17 @@ export {
   philox,
   storeDropoutMask4,
   storeDropoutMask16,
-} from "./random";
+} from "./math/random";
 // threads
 export {
   abandon,
   gatherThreads,
-  serve,
   setThreads,
   shutdown,
   threadReady,
   workDone,
-} from "./parallel";
+} from "./threads/threads";
+export { serve } from "./tape/launch";
 
 /** Prepares a fresh memory; called once, by the main instance. */
 export function setup(): void {

@@ -11,9 +11,9 @@
 // All matrices are row-major; M is a multiple of 4 and N of 8.
 
 import { packA, packB } from "./gemm/pack";
-import { A_ROWS, B_ROWS } from "./gemm/policy";
+import { A_ROWS, B_ROWS } from "./gemm/blocking";
 import { tile } from "./gemm/tile";
-import { Simd } from "./simd";
+import { Simd } from "./math/simd";
 
 export function dots(m: i32, n: i32, k: i32, a: usize, b: usize, c: usize): void {
   for (let i = 0; i < m; i++) {

@@ -1,4 +1,4 @@
-// Says one file as a patch of another; assembly/unpack.ts states the format and applies it.
+// Says one file as a patch of another; assembly/decompress.ts states the format and applies it.
 
 // A piece of the base shorter than this is cheaper written out.
 const SHORTEST = 8;

@@ -1,4 +1,4 @@
-// Writes bytes as printable text; assembly/unpack.ts states the format and reads it.
+// Writes bytes as printable text; assembly/decompress.ts states the format and reads it.
 
 const signs = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).filter(
   (sign) => sign !== '"' && sign !== "\\",

@@ -27,12 +27,12 @@ export { ENGINE_REVISION } from "./core/revision.ts";
 
 // Tensors: making them, scopes, gradients.
 
-export type { LeafOptions } from "./tensor/apply.ts";
 export { type Captured, capture } from "./tensor/capture.ts";
 export { arange, full, type Nested, ones, tensor, zeros } from "./tensor/create.ts";
 export type { PackOptions, Prepack } from "./tensor/pack.ts";
 export { manualSeed, normal, type RandomOptions, uniform } from "./tensor/random.ts";
 export { recompute } from "./tensor/recompute.ts";
+export type { LeafOptions } from "./tensor/record.ts";
 export { noGrad, scope } from "./tensor/scope.ts";
 export { listTape, type TapeEntry } from "./tensor/tape.ts";
 export { type DType, Tensor, type Values } from "./tensor/tensor.ts";

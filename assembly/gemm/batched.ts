@@ -1,8 +1,9 @@
 // Many products of one shape: C[i] = or += A[i] · B[i], the operands of batch i lying stride elements further on.
 // A stride of 0 broadcasts A or B; for C it sums the batches into one C, in order (with accumulate).
-import { bounded } from "../size";
+import { bounded } from "../memory/size";
+import { Split } from "./blocking";
 import { gemm, gemmScratch } from "./gemm";
-import { Split } from "./policy";
+import { Product } from "./product";
 
 /** Whether each thread takes whole batches (else every batch is shared by all threads). */
 function takesWhole(count: i32, strideC: i32, threads: i32): bool {
@@ -19,45 +20,47 @@ export function batchedScratch(
 }
 
 /**
- * The batched `gemm`; scratch as `batchedScratch` says. Threads take whole batches where these are many or divide
- * evenly, else they share each batch; in both cases no two threads write the same element.
+ * The batched product: batch i of an operand lies i strides behind its data, in elements. Scratch as `batchedScratch`
+ * says. Threads take whole batches where these are many or divide evenly, else they share each batch; in both cases
+ * no two threads write the same element.
  */
 export function batched(
+  p: Product,
   count: i32,
-  m: i32,
-  n: i32,
-  k: i32,
-  a: usize,
-  aLayout: i32,
-  lda: i32,
   strideA: i32,
-  b: usize,
-  bLayout: i32,
-  ldb: i32,
   strideB: i32,
-  c: usize,
-  ldc: i32,
   strideC: i32,
-  accumulate: bool,
   scratch: usize,
   thread: i32,
   threads: i32,
 ): void {
+  const m = p.m;
+  const n = p.n;
+  const k = p.k;
+  const c = p.c;
+  const a = p.a.data;
+  const b = p.b.data;
+  const ldb = p.b.ld;
+  const accumulate = p.accumulate;
   let first = 0;
   let end = count;
   let part = thread;
   let parts = threads;
   if (takesWhole(count, strideC, threads)) {
-    scratch += <usize>thread * gemmScratch(m, n, k, bLayout, 1);
+    scratch += <usize>thread * gemmScratch(m, n, k, p.b.layout, 1);
     first = Split.first(count, thread, threads);
     end = Split.first(count, thread + 1, threads);
     part = 0;
     parts = 1;
   }
   for (let i = first; i < end; i++) {
-    const ai = a + ((<usize>i * <usize>strideA) << 2);
-    const bi = b + ((<usize>i * <usize>strideB) << 2);
-    const ci = c + ((<usize>i * <usize>strideC) << 2);
-    gemm(m, n, k, ai, aLayout, lda, bi, bLayout, ldb, ci, ldc, accumulate, scratch, part, parts);
+    p.m = m;
+    p.n = n;
+    p.c = c + ((<usize>i * <usize>strideC) << 2);
+    p.accumulate = accumulate;
+    p.a.data = a + ((<usize>i * <usize>strideA) << 2);
+    p.b.data = b + ((<usize>i * <usize>strideB) << 2);
+    p.b.ld = ldb;
+    gemm(p, scratch, part, parts);
   }
 }

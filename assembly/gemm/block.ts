@@ -1,7 +1,7 @@
 // One block of C = or += A · B, once its operands lie as the tiles read them. The loops over blocks are in gemm.ts.
 // The order is strips of columns, then blocks of k, then rows: a strip of B's panels is read from end to end, and is in
 // the first cache for all rows but the first.
-import { Blocks, MR, NR } from "./policy";
+import { Blocks, MR, NR } from "./blocking";
 import { tile } from "./tile";
 import { wideTile } from "./wide";
 

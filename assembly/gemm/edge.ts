@@ -1,6 +1,6 @@
-// The micro-tiles of C's edges: one to three rows by eight columns, and four rows by four columns for a narrow C.
-// Sums and operands as in tile.ts; a 4x4 tile also leaves its result to be brought into place by `spill`.
-import { Simd } from "../simd";
+// The micro-tiles of C's edges: one to three rows by eight columns, and four rows by four columns for a tallSkinny C.
+// Sums and operands as in tile.ts; a 4x4 tile also leaves its result to be brought into place by `storePartial`.
+import { Simd } from "../math/simd";
 import { Sums } from "./sums";
 
 /** C [3, 8] = or += A · B over k ≥ 1 steps. */

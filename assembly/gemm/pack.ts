@@ -2,7 +2,7 @@
 //   A block [mc, kc] -> ceil(mc/4) panels [kc][4]        B block [kc, nc] -> ceil(nc/8) panels [kc][8]
 // Panels follow one another without a gap; lanes beyond the edge are zeros. Transposed operands are transposed
 // here, four by four in registers, so that no layout is slow. All steps and strides in this file are in bytes.
-import { A_ROWS, B_COLS, B_PANELS_T, B_ROWS, MR, NR } from "./policy";
+import { A_ROWS, B_COLS, B_ROWS, MR, NR } from "./blocking";
 
 export class Transpose {
   /** Rows r0..r3 of four floats become four columns, stored `step` bytes apart. */
@@ -121,7 +121,7 @@ export function packA(dst: usize, a: usize, layout: i32, lda: i32, m: i32, k: i3
   }
 }
 
-/** Packs B [k, n], whose element (0, 0) is at `b` (see `addressB`), into panels [k][8]. */
+/** Packs B [k, n], whose element (0, 0) is at `b` (see `Operand.at`), into panels [k][8]. */
 export function packB(dst: usize, b: usize, layout: i32, ldb: i32, k: i32, n: i32): void {
   const stride = (<usize>ldb) << 2;
   const panel = (<usize>k) << 5;
@@ -175,15 +175,4 @@ function packTransposedPanel(dst: usize, src: usize, stride: usize, cols: i32, k
     dst += 256;
     src += stride;
   }
-}
-
-/** Address of B's element (k0, n0); for panels k0 and n0 are multiples of 8 where they run across panels. */
-export function addressB(b: usize, layout: i32, ldb: i32, k0: i32, n0: i32): usize {
-  const k = <usize>k0;
-  const n = <usize>n0;
-  const ld = <usize>ldb;
-  if (layout == B_ROWS) return b + ((k * ld + n) << 2);
-  if (layout == B_COLS) return b + ((n * ld + k) << 2);
-  if (layout == B_PANELS_T) return b + ((k * ld + (n << 3)) << 2);
-  return b + ((n * ld + (k << 3)) << 2);
 }

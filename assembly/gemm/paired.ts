@@ -1,11 +1,11 @@
-// The tile for hosts that make one operation of 256 bits of two neighbouring ones of 128 (policy.ts, PAIRED): 4x16, whose
-// sums, sixteen vectors here, are eight registers there, just enough to hide the latency of madd. Where nothing is paired they
-// spill (0.75 of the wide tile's speed). V8 pairs what hangs together from loads to stores of neighbours in one stretch of
+// The tile for hosts that make one operation of 256 bits of two neighbouring ones of 128 (blocking.ts, PAIRED): 4x16, whose
+// sums, sixteen vectors here, are eight registers there, just enough to markUnreachable the latency of madd. Where nothing is paired they
+// storePartial (0.75 of the wide tile's speed). V8 pairs what hangs together from loads to stores of neighbours in one stretch of
 // code: hence all of B is loaded before it is used, and C is read and written without a branch between; with one for each
 // row the tile is half as fast. Products of 128 to 512 go at 64 to 72 GFLOP/s, where the wide tile makes 53 to 55 if it is
 // paired and 37 if not (Node 24, Sapphire Rapids). 6x16 would be 8 % faster by itself, but panels of A have four rows.
 
-import { Simd } from "../simd";
+import { Simd } from "../math/simd";
 
 /** C [4, 16] = or += A · B; the panels of B are `panel` bytes apart. */
 // biome-ignore format: one operand a line

@@ -2,9 +2,9 @@
 //   ceil(N/8) panels of [K][8] floats, panel p at p·K·8; lane i of step k is W[8p + i, k]; tail lanes are zeros.
 // It is the packed B operand of x·Wᵀ as it stands (B_PANELS), and 8x8 blocks of it are contiguous for dY·W.
 
+import { bounded } from "../memory/size";
+import { B_COLS, Blocks, NR } from "./blocking";
 import { packB, Transpose } from "./pack";
-import { bounded } from "../size";
-import { B_COLS, Blocks, NR } from "./policy";
 
 /** Floats that the panels of W [n, k] take; their bytes, if too many, are as in size.ts. */
 export function panelFloats(n: i32, k: i32): i32 {

@@ -1,7 +1,7 @@
 // The roofs that kernels are measured against. Arithmetic: twelve independent chains of Simd.madd, no memory access;
 // mul+add in the baseline build, relaxed_madd in the relaxed one: 12·4·2 floating point operations a step.
 // Reading: every byte once, through four sums, the least that can be done with a weight.
-import { Simd } from "../simd";
+import { Simd } from "../math/simd";
 
 /** Runs `steps` steps x = x·b + c on twelve accumulators and returns their sum, so that none can be dropped. */
 export function roof(steps: i32, b: f32, c: f32): f32 {

@@ -7,9 +7,9 @@
 // relaxed one against 79 to 82 % (Node 22). But engines that check bounds in code pay for each load: there one load
 // and four shuffles win by a half. A wider tile, where it pays, is in wide.ts.
 // The accumulators start from zero, sum over k in order, and are added to C once, at the end.
-import { Simd } from "../simd";
+import { Simd } from "../math/simd";
+import { MR, NR, PAIRED, SPLAT, TILE_FORM } from "./blocking";
 import { tile1x8, tile2x8, tile3x8, tile4x4 } from "./edge";
-import { MR, NR, PAIRED, SPLAT, TILE_FORM } from "./policy";
 import { Sums } from "./sums";
 
 /** C [4, 8] = or += A · B over k ≥ 1 steps. */
@@ -98,7 +98,14 @@ function tile4x8Splat(
 }
 
 /** C [mr, nr] = or += sums [mr][8]: brings a tile that overhangs C's edge into place. */
-export function spill(mr: i32, nr: i32, sums: usize, c: usize, ldc: usize, accumulate: bool): void {
+export function storePartial(
+  mr: i32,
+  nr: i32,
+  sums: usize,
+  c: usize,
+  ldc: usize,
+  accumulate: bool,
+): void {
   for (let i = 0; i < mr; i++) {
     if (nr == NR) {
       const s0 = v128.load(sums);
@@ -140,7 +147,7 @@ export function tile(
   if (nr < NR) {
     if (mr == MR && nr <= 4) tile4x4(k, a, aStep, b, bStep, sums, 32);
     else tile(mr, NR, k, a, aStep, b, bStep, sums, 32, false, 0);
-    spill(mr, nr, sums, c, ldc, accumulate);
+    storePartial(mr, nr, sums, c, ldc, accumulate);
   } else if (mr == 4 && splats()) {
     tile4x8Splat(k, a, aStep, b, bStep, c, ldc, accumulate);
   } else if (mr == 4) tile4x8Shuffle(k, a, aStep, b, bStep, c, ldc, accumulate);

@@ -1,16 +1,16 @@
 // The wide tiles: C [mr, nr] = or += A · B for mr ≤ 4 rows and up to three neighbouring panels of B, A's rows where they
-// lie: element (i, p) at a + i·aRow + p·aStep. Whole tiles are 2x24, or 4x16 (paired.ts): twelve sums hide the latency of madd, which eight
+// lie: element (i, p) at a + i·aRow + p·aStep. Whole tiles are 2x24, or 4x16 (paired.ts): twelve sums markUnreachable the latency of madd, which eight
 // cannot where two are begun a cycle: 99 % of the relaxed roof against 91 % of the 4x8 tile with shuffles and 87 % with
 // splats (Node 24, operands in L1), and 108 % of Bun's baseline roof against 88 and 77. They take all 15 registers: V8
 // before 13 spills (55 %), and where bounds are checked in code eight loads cost more than they bring (Deno: 80 % against
 // 87). The baseline of Node 24 does as well with 4x8. Each vector of B is used as soon as it is loaded, and k is not
 // unrolled: with all six first V8 spills as well (67 %).
-import { gemv3x8 } from "./gemv-tile";
-import { Simd } from "../simd";
+import { Simd } from "../math/simd";
+import { MR, NR } from "./blocking";
+import { gemv3x8 } from "./gemvTile";
 import { tile4x16 } from "./paired";
-import { MR, NR } from "./policy";
 import { Sums } from "./sums";
-import { spill } from "./tile";
+import { storePartial } from "./tile";
 
 /** C [mr, nr] = or += A · B over k ≥ 1 steps; nr is 24, 16 or at most 8, and `sums` is room for one tile (128 bytes). */
 // biome-ignore format: one operand a line
@@ -41,7 +41,7 @@ export function wideTile(
       const row1 = mr > 1 ? a + aRow : a;
       if (mr == MR) tile4x8(k, a, aRow, aStep, b, bStep, sums, 32, false);
       else gemv3x8(k, a, row1, mr > 2 ? row1 + aRow : a, aStep, b, bStep, sums);
-      spill(mr, columns, sums, c, ldc, accumulate);
+      storePartial(mr, columns, sums, c, ldc, accumulate);
     }
     b += panel;
     c += 32;

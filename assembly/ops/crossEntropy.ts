@@ -2,10 +2,11 @@
 // over the rows whose target is not ignoreIndex; 0, with a zero gradient, when there are none. See targets.ts.
 // Forward keeps two numbers a row; backward makes the probabilities again.
 //
-// Sources: logits, targets   i0: ignoreIndex   i1: 1 for the mean, 0 for the sum
+// Sources: logits, targets
 
-import { addWork, barrier } from "../parallel";
-import { accumulates, gradient, Share, source, Tensor, width } from "../tensor";
+import { Job } from "../threads/job";
+import { accumulates, gradient, Share, source, Tensor, width } from "../tensor/tensor";
+import { addWork, barrier } from "../threads/threads";
 import {
   clearOthers,
   countedRows,
@@ -17,20 +18,56 @@ import {
   totalLoss,
 } from "./targets";
 
-export function crossEntropySaved(y: Tensor): usize {
-  return Entry.bytes(source(y, 1).size);
+// @ts-ignore: decorator
+@unmanaged
+export class CrossEntropy extends Tensor {
+  ignoreIndex: i32;
+  /** 1 for the mean, 0 for the sum. */
+  mean: i32;
+
+  nanoseconds(_job: Job): f64 {
+    return <f64>source(this, 0).size * 1.3;
+  }
+
+  savedBytes(): usize {
+    return Entry.bytes(source(this, 1).size);
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  replacesInput(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    crossEntropyForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    crossEntropyBackward(this, thread, threads);
+  }
 }
 
-export function crossEntropyNanoseconds(y: Tensor): f64 {
-  return <f64>source(y, 0).size * 1.3;
-}
-
-export function crossEntropyForward(y: Tensor, thread: i32, threads: i32): void {
+function crossEntropyForward(y: CrossEntropy, thread: i32, threads: i32): void {
   const logits = source(y, 0);
   const targets = source(y, 1);
   const v = width(logits);
   const saved = y.saved;
-  if (thread == 0) listRows(saved, targets.data, targets.size, y.i0);
+  if (thread == 0) listRows(saved, targets.data, targets.size, y.ignoreIndex);
   barrier(thread, threads);
   const n = countedRows(saved);
   const begin = Share.begin(n, 1, thread, threads);
@@ -42,10 +79,10 @@ export function crossEntropyForward(y: Tensor, thread: i32, threads: i32): void 
   addWork(thread, <u64>(end - begin) * <u64>v);
   barrier(thread, threads);
   // One thread, one order: the number of threads does not change a bit.
-  if (thread == 0) store<f32>(y.data, totalLoss(saved, y.i1 != 0));
+  if (thread == 0) store<f32>(y.data, totalLoss(saved, y.mean != 0));
 }
 
-export function crossEntropyBackward(y: Tensor, thread: i32, threads: i32): void {
+function crossEntropyBackward(y: CrossEntropy, thread: i32, threads: i32): void {
   const logits = source(y, 0);
   const dx = gradient(logits);
   if (dx == 0) return;
@@ -53,7 +90,7 @@ export function crossEntropyBackward(y: Tensor, thread: i32, threads: i32): void
   const saved = y.saved;
   const add = accumulates(logits);
   const n = countedRows(saved);
-  const c = rowFactor(saved, load<f32>(y.grad), y.i1 != 0);
+  const c = rowFactor(saved, load<f32>(y.grad), y.mean != 0);
   if (!add) clearOthers(saved, dx, source(y, 1).size, v, thread, threads);
   const begin = Share.begin(n, 1, thread, threads);
   const end = Share.end(n, 1, thread, threads);

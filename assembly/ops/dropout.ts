@@ -1,13 +1,13 @@
 // y = mask ∘ x / (1 − p): an element is dropped with probability p (arXiv:1207.0580, with the scale in training).
-//   f0 = p, 0 <= p < 1      i0  which dropout of its scope this is (nextDropout)
 //
 // The mask is never stored. It is a function of (seed, step, ordinal, element), a counter-based generator
 // (random.ts), drawn again in backward: dx = mask ∘ g / (1 − p).
 
-import { addWork } from "../parallel";
-import { dropoutMask16, dropoutThreshold } from "../random";
-import { state } from "../state";
-import { gradient, Share, source, Tensor } from "../tensor";
+import { Job } from "../threads/job";
+import { dropoutMask16, dropoutThreshold } from "../math/random";
+import { state } from "../memory/state";
+import { gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
 
 /** A number for the next dropout of this scope. Outside of scopes the numbers go on. */
 export function nextDropout(): i32 {
@@ -61,22 +61,55 @@ export function dropoutRange(
   }
 }
 
-export function dropoutNanoseconds(y: Tensor): f64 {
-  return <f64>y.size * 3;
+// @ts-ignore: decorator
+@unmanaged
+export class Dropout extends Tensor {
+  /** Which dropout of its scope this is (nextDropout). */
+  ordinal: i32;
+  /** 0 <= p < 1. */
+  p: f32;
+
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * 3;
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    dropoutForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    dropoutBackward(this, thread, threads);
+  }
 }
 
-export function dropoutForward(y: Tensor, thread: i32, threads: i32): void {
+function dropoutForward(y: Dropout, thread: i32, threads: i32): void {
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  dropoutRange(false, y.data, source(y, 0).data, y.i0, y.f0, begin, end);
+  dropoutRange(false, y.data, source(y, 0).data, y.ordinal, y.p, begin, end);
   addWork(thread, end - begin);
 }
 
-export function dropoutBackward(y: Tensor, thread: i32, threads: i32): void {
+function dropoutBackward(y: Dropout, thread: i32, threads: i32): void {
   const dx = gradient(source(y, 0));
   if (dx == 0) return;
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  dropoutRange(true, dx, y.grad, y.i0, y.f0, begin, end);
+  dropoutRange(true, dx, y.grad, y.ordinal, y.p, begin, end);
   addWork(thread, end - begin);
 }

@@ -1,20 +1,27 @@
 // y = a + b, a − b, a · b, a / b, with NumPy's broadcasting: shapes are aligned at their last axes, and an axis of
-// size 1 (or none) is repeated. An operand may be a number instead of a tensor:
-//   i0  0: both are tensors; 1: a is the number f0; 2: b is the number f0
+// size 1 (or none) is repeated. An operand may be a number instead of a tensor.
 //
 //   add  da = g      sub  da = g       mul  da = g·b     div  da = g / b
 //        db = g           db = −g           db = g·a          db = −g·(y / b)
 // each summed over the axes that were broadcast, in order.
 
-import { MINUS_ONE } from "../constants";
-import { Job } from "../job";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, Share, source, Tensor, tensor } from "../tensor";
-import { Walk } from "../walk";
-import { fold, foldGroup } from "./fold";
-import { map } from "./map";
-import { Term } from "./term";
+import { MINUS_ONE } from "../math/constants";
+import { Walk } from "../tensor/strides";
+import {
+  accumulates,
+  dim,
+  gradient,
+  requiresGrad,
+  Share,
+  source,
+  Tensor,
+  tensor,
+} from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
+import { map } from "./elementwiseLoop";
+import { Term } from "./functor";
+import { fold, foldGroup } from "./reduceLoop";
 
 export const enum NumberAt {
   None = 0,
@@ -22,19 +29,162 @@ export const enum NumberAt {
   Second = 2,
 }
 
+/** A record of two operands. */
+// @ts-ignore: decorator
+@unmanaged
+export class Operands extends Tensor {
+  /** Which operand is a number, one of NumberAt. */
+  numberAt: i32;
+  number: f32;
+}
+
+/** `K` is one of the four operations below. */
+// @ts-ignore: decorator
+@unmanaged
+export class Elementwise<K> extends Operands {
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 0.3 : 0.6);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, threads: i32): usize {
+    return Walk.scratch(threads);
+  }
+
+  readsSource(i: i32): bool {
+    return changetype<K>(0).readsSource(this, i);
+  }
+
+  readsResult(): bool {
+    return changetype<K>(0).readsResult();
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    elementwiseForward(this, changetype<K>(0).term(), thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    const k = changetype<K>(0);
+    elementwiseBackward(this, k.firstTerm(), k.secondTerm(), thread, threads);
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Add {
+  term(): Term {
+    return Term.Add;
+  }
+
+  firstTerm(): Term {
+    return Term.Plain;
+  }
+
+  secondTerm(): Term {
+    return Term.Plain;
+  }
+
+  readsSource(_y: Operands, _i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Sub {
+  term(): Term {
+    return Term.Sub;
+  }
+
+  firstTerm(): Term {
+    return Term.Plain;
+  }
+
+  secondTerm(): Term {
+    return Term.Minus;
+  }
+
+  readsSource(_y: Operands, _i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Mul {
+  term(): Term {
+    return Term.Mul;
+  }
+
+  firstTerm(): Term {
+    return Term.Mul;
+  }
+
+  secondTerm(): Term {
+    return Term.Mul;
+  }
+
+  readsSource(y: Operands, i: i32): bool {
+    return requiresGrad(source(y, 1 - i));
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Div {
+  term(): Term {
+    return Term.Div;
+  }
+
+  firstTerm(): Term {
+    return Term.Div;
+  }
+
+  secondTerm(): Term {
+    return Term.Divisor;
+  }
+
+  readsSource(y: Operands, i: i32): bool {
+    return source(y, i) == second(y);
+  }
+
+  readsResult(): bool {
+    return true;
+  }
+}
+
 // A number's record is the record at address 0, whose rank is 0.
-function first(y: Tensor): Tensor {
-  return y.i0 == NumberAt.First ? tensor(0) : source(y, 0);
+function first(y: Operands): Tensor {
+  return y.numberAt == NumberAt.First ? tensor(0) : source(y, 0);
 }
 
-function second(y: Tensor): Tensor {
-  if (y.i0 == NumberAt.Second) return tensor(0);
-  return source(y, y.i0 == NumberAt.None ? 1 : 0);
+function second(y: Operands): Tensor {
+  if (y.numberAt == NumberAt.Second) return tensor(0);
+  return source(y, y.numberAt == NumberAt.None ? 1 : 0);
 }
 
-function dataOf(y: Tensor, operand: Tensor): usize {
+function dataOf(y: Operands, operand: Tensor): usize {
   return changetype<usize>(operand) == 0
-    ? changetype<usize>(y) + offsetof<Tensor>("f0")
+    ? changetype<usize>(y) + offsetof<Operands>("number")
     : operand.data;
 }
 
@@ -43,11 +193,7 @@ function dimFromLast(t: Tensor, i: i32): i32 {
   return i < t.rank ? dim(t, t.rank - 1 - i) : 1;
 }
 
-export function elementwiseNanoseconds(y: Tensor, job: Job): f64 {
-  return <f64>y.size * (job == Job.Forward ? 0.3 : 0.6);
-}
-
-export function elementwiseForward(y: Tensor, thread: i32, threads: i32): void {
+function elementwiseForward(y: Operands, term: Term, thread: i32, threads: i32): void {
   const a = first(y);
   const b = second(y);
   const walk = Walk.of(thread, 0);
@@ -63,35 +209,26 @@ export function elementwiseForward(y: Tensor, thread: i32, threads: i32): void {
   }
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  map(termOf(y.op), true, false, y.data, dataOf(y, a), 0, dataOf(y, b), 0, walk, begin, end);
+  map(term, true, false, y.data, dataOf(y, a), 0, dataOf(y, b), 0, walk, begin, end);
   addWork(thread, end - begin);
 }
 
-function termOf(op: i32): Term {
-  if (op == Op.Add) return Term.Add;
-  if (op == Op.Sub) return Term.Sub;
-  return op == Op.Mul ? Term.Mul : Term.Div;
-}
-
-export function elementwiseBackward(y: Tensor, thread: i32, threads: i32): void {
+function elementwiseBackward(
+  y: Operands,
+  firstTerm: Term,
+  secondTerm: Term,
+  thread: i32,
+  threads: i32,
+): void {
   const a = first(y);
   const b = second(y);
-  const op = y.op;
   if (changetype<usize>(a) != 0) {
-    let term = Term.Plain;
-    if (op == Op.Mul) term = Term.Mul;
-    if (op == Op.Div) term = Term.Div;
-    addGradient(y, a, b, dataOf(y, b), term, thread, threads);
+    addGradient(y, a, b, dataOf(y, b), firstTerm, thread, threads);
   }
-  if (changetype<usize>(b) != 0) {
-    if (op == Op.Sub) addGradient(y, b, tensor(0), MINUS_ONE, Term.Mul, thread, threads);
-    else {
-      let term = Term.Plain;
-      if (op == Op.Mul) term = Term.Mul;
-      if (op == Op.Div) term = Term.Divisor;
-      addGradient(y, b, a, dataOf(y, a), term, thread, threads);
-    }
-  }
+  if (changetype<usize>(b) == 0) return;
+  if (secondTerm == Term.Minus) {
+    addGradient(y, b, tensor(0), MINUS_ONE, Term.Mul, thread, threads);
+  } else addGradient(y, b, a, dataOf(y, a), secondTerm, thread, threads);
 }
 
 // Adds to the gradient of x, a source of y, whose partner in the op is `other`.

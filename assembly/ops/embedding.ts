@@ -5,16 +5,49 @@
 //
 // Sources: ids, table
 
-import { panelRow } from "../gemm/panels";
-import { addWork } from "../parallel";
-import { dim, Flag, gradient, Share, source, Tensor } from "../tensor";
-import { addRow, copyRow } from "./move";
+import { weightRow } from "../gemm/weight";
+import { Job } from "../threads/job";
+import { dim, Flag, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
-export function embeddingNanoseconds(y: Tensor): f64 {
-  return <f64>y.size * ((source(y, 1).flags & Flag.Packed) != 0 ? 1.2 : 0.4);
+// @ts-ignore: decorator
+@unmanaged
+export class Embedding extends Tensor {
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * ((source(this, 1).flags & Flag.Packed) != 0 ? 1.2 : 0.4);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  readsPanels(i: i32): bool {
+    return i == 1;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    embeddingForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    embeddingBackward(this, thread, threads);
+  }
 }
 
-export function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
+function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
   const ids = source(y, 0);
   const table = source(y, 1);
   const d = dim(table, 1);
@@ -27,13 +60,13 @@ export function embeddingForward(y: Tensor, thread: i32, threads: i32): void {
     const out = y.data + <usize>i * bytes;
     if (<u32>id >= <u32>dim(table, 0)) {
       for (let at = out; at < out + bytes; at += 4) store<f32>(at, f32.NaN);
-    } else if (isPacked) panelRow(out, table.data, d, id);
+    } else if (isPacked) weightRow(out, table, id);
     else copyRow(out, table.data + <usize>id * bytes, d);
   }
   addWork(thread, <u64>(end - begin) * <u64>d);
 }
 
-export function embeddingBackward(y: Tensor, thread: i32, threads: i32): void {
+function embeddingBackward(y: Tensor, thread: i32, threads: i32): void {
   const ids = source(y, 0);
   const table = source(y, 1);
   const dtable = gradient(table);

@@ -1,30 +1,63 @@
-// Elements of x by index along one axis; sources x and index (int32), i0 the axis.
-//   i1 = 0  y[.., i, ..] = x[.., index[.., i, ..], ..]   y and index have the same shape (PyTorch's gather)
-//   i1 = 1  y[.., i, ..] = x[.., index[i], ..]           whole slices, index [n] (PyTorch's index_select)
+// Elements of x by index along one axis; sources x and index (int32).
+//   y[.., i, ..] = x[.., index[.., i, ..], ..]   y and index have the same shape (PyTorch's gather)
+//   y[.., i, ..] = x[.., index[i], ..]           whole slices, index [n] (PyTorch's index_select)
 // dx[.., index, ..] += g, in the order of y: an element that was taken twice gets both gradients.
 //
 // Backward: each thread goes over all of g and adds what falls into its own range of the axis. The front end has
 // checked the index; should it be written anew and be wrong, y is NaN there, and nothing is added.
 
-import { addWork } from "../parallel";
-import { dim, gradient, Share, source, Tensor } from "../tensor";
-import { Walk } from "../walk";
-import { addRow, copyRow } from "./move";
+import { Job } from "../threads/job";
+import { Walk } from "../tensor/strides";
+import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
-export function gatherNanoseconds(y: Tensor): f64 {
-  return <f64>y.size * 1.5;
+// @ts-ignore: decorator
+@unmanaged
+export class Gather extends Tensor {
+  axis: i32;
+  /** 1 when the index has one axis and takes whole slices. */
+  whole: i32;
+
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * 1.5;
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, threads: i32): usize {
+    return Walk.scratch(threads);
+  }
+
+  readsSource(i: i32): bool {
+    return i > 0;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    gatherForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    gatherBackward(this, thread, threads);
+  }
 }
 
 // Strides: x without the axis, index, and y.
-function walkFor(y: Tensor, thread: i32): Walk {
+function walkFor(y: Gather, thread: i32): Walk {
   const x = source(y, 0);
   const walk = Walk.of(thread, 0);
   let xStride = 1;
   let yStride = 1;
   let indexStride = 1;
   for (let axis = y.rank - 1; axis >= 0; axis--) {
-    const along = axis == y.i0;
-    const indexStep = along || y.i1 == 0 ? indexStride : 0;
+    const along = axis == y.axis;
+    const indexStep = along || y.whole == 0 ? indexStride : 0;
     walk.add(dim(y, axis), along ? 0 : xStride, indexStep, yStride);
     if (indexStep != 0) indexStride *= dim(y, axis);
     xStride *= dim(x, axis);
@@ -40,11 +73,11 @@ function axisStride(x: Tensor, axis: i32): i32 {
   return stride;
 }
 
-export function gatherForward(y: Tensor, thread: i32, threads: i32): void {
+function gatherForward(y: Gather, thread: i32, threads: i32): void {
   const x = source(y, 0).data;
   const index = source(y, 1).data;
-  const size = dim(source(y, 0), y.i0);
-  const stride = axisStride(source(y, 0), y.i0);
+  const size = dim(source(y, 0), y.axis);
+  const stride = axisStride(source(y, 0), y.axis);
   const walk = walkFor(y, thread);
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
@@ -82,12 +115,12 @@ function movesRows(walk: Walk): bool {
   return walk.rank > 0 && walk.axis(0).b == 0 && walk.axis(0).a == 1;
 }
 
-export function gatherBackward(y: Tensor, thread: i32, threads: i32): void {
+function gatherBackward(y: Gather, thread: i32, threads: i32): void {
   const dx = gradient(source(y, 0));
   if (dx == 0) return;
   const index = source(y, 1).data;
-  const size = dim(source(y, 0), y.i0);
-  const stride = axisStride(source(y, 0), y.i0);
+  const size = dim(source(y, 0), y.axis);
+  const stride = axisStride(source(y, 0), y.axis);
   const first = Share.begin(size, 1, thread, threads);
   const mine = Share.end(size, 1, thread, threads) - first;
   const walk = walkFor(y, thread);

@@ -9,81 +9,138 @@
 // whose gradients are shared out differently.
 // Nothing asks whether B is zero. The mask is recomputed from its counter, never stored.
 //
-// Sources: x, W, then b if i0, then A, B if i1.   i2: the dropout's ordinal   f0: s   f1: p
+// Sources: x, W, then b if there is a bias, then A, B if there is a branch
 
-import { layoutOf, turnedData, turnedLayout } from "../frozen";
-import { gemm, gemmLowRank, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/policy";
-import { Job } from "../job";
-import { addWork, barrier } from "../parallel";
-import { bounded, lines } from "../size";
-import { Counter, count, state } from "../state";
-import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
+import { Product } from "../gemm/product";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS, MR, NR, Split } from "../gemm/blocking";
+import { gemm, gemmLowRankScratch, gemmScratch } from "../gemm/gemm";
+import { layoutOf, transposedData, transposedLayout } from "../gemm/weight";
+import { bounded, lines } from "../memory/size";
+import { count, Counter, state } from "../memory/state";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
 import { dropoutRange } from "./dropout";
 
-class Parts {
+// @ts-ignore: decorator
+@unmanaged
+export class Linear extends Tensor {
+  hasBias: i32;
+  hasBranch: i32;
+  /** Which dropout of its scope that of the branch is. */
+  ordinal: i32;
+  /** s. */
+  scale: f32;
+  /** p of the branch's dropout, 0 for none. */
+  dropout: f32;
+
+  /** A [r, K]; only with a branch. */
   // @ts-ignore: decorator
   @inline
-  static rank(y: Tensor): i32 {
-    return y.i1 != 0 ? dim(Parts.a(y), 0) : 0;
+  get a(): Tensor {
+    return source(this, 2 + this.hasBias);
   }
+
+  /** B [N, r]; only with a branch. */
   // @ts-ignore: decorator
   @inline
-  static bias(y: Tensor): usize {
-    return y.i0 != 0 ? source(y, 2).data : 0;
+  get b(): Tensor {
+    return source(this, 3 + this.hasBias);
   }
+
+  /** Address of b [N], or 0. */
   // @ts-ignore: decorator
   @inline
-  static a(y: Tensor): Tensor {
-    return source(y, 2 + y.i0);
+  get bias(): usize {
+    return this.hasBias != 0 ? source(this, 2).data : 0;
   }
+
   // @ts-ignore: decorator
   @inline
-  static b(y: Tensor): Tensor {
-    return source(y, 3 + y.i0);
+  get n(): i32 {
+    return dim(source(this, 1), 0);
   }
+
   // @ts-ignore: decorator
   @inline
-  static n(y: Tensor): i32 {
-    return dim(source(y, 1), 0);
+  get k(): i32 {
+    return dim(source(this, 1), 1);
   }
+
   // @ts-ignore: decorator
   @inline
-  static k(y: Tensor): i32 {
-    return dim(source(y, 1), 1);
+  get m(): i32 {
+    const n = this.n;
+    return n == 0 ? 0 : this.size / n;
   }
+
   // @ts-ignore: decorator
   @inline
-  static m(y: Tensor): i32 {
-    const n = Parts.n(y);
-    return n == 0 ? 0 : y.size / n;
+  get r(): i32 {
+    return this.hasBranch != 0 ? dim(this.a, 0) : 0;
+  }
+
+  nanoseconds(job: Job): f64 {
+    const one = (<f64>this.size * <f64>this.k) / 12;
+    return job == Job.Forward ? one : 2 * one;
+  }
+
+  /** t [M, r]. */
+  savedBytes(): usize {
+    return lines(this.m, this.r);
+  }
+
+  /** | products | dt [M, r] | drop(x) [M, K] | */
+  scratchBytes(job: Job, threads: i32): usize {
+    const drops = this.hasBranch != 0 && this.dropout > 0;
+    const dropped = drops ? lines(source(this, 0).size, 1) : 0;
+    const dt = job == Job.Backward ? this.savedBytes() : 0;
+    return bounded(<u64>productScratch(this, job, threads) + <u64>dt + <u64>dropped);
+  }
+
+  /** x is a factor of dW and of dA, and of nothing else. */
+  readsSource(i: i32): bool {
+    return i > 0 || requiresGrad(source(this, 1)) || (this.hasBranch != 0 && requiresGrad(this.a));
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  /** dW comes after dX and reads x. */
+  replacesInput(): bool {
+    return !requiresGrad(source(this, 1));
+  }
+
+  readsPanels(i: i32): bool {
+    return i == 1;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    linearForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    linearBackward(this, thread, threads);
   }
 }
 
-/** t [M, r]. */
-export function linearSaved(y: Tensor): usize {
-  return lines(Parts.m(y), Parts.rank(y));
-}
-
-/** | products | dt [M, r] | drop(x) [M, K] | */
-export function linearScratch(y: Tensor, job: Job, threads: i32): usize {
-  const dropped = y.i1 != 0 && y.f1 > 0 ? lines(source(y, 0).size, 1) : 0;
-  const dt = job == Job.Backward ? linearSaved(y) : 0;
-  return bounded(<u64>productScratch(y, job, threads) + <u64>dt + <u64>dropped);
-}
-
-function productScratch(y: Tensor, job: Job, threads: i32): usize {
-  const m = Parts.m(y);
-  const n = Parts.n(y);
-  const k = Parts.k(y);
-  const r = Parts.rank(y);
+function productScratch(y: Linear, job: Job, threads: i32): usize {
+  const m = y.m;
+  const n = y.n;
+  const k = y.k;
+  const r = y.r;
   const w = source(y, 1);
   let bytes: usize;
   if (job == Job.Forward) {
     bytes = gemmLowRankScratch(m, n, k, layoutOf(w), r, threads);
     if (r > 0) bytes = max(bytes, gemmScratch(m, r, k, B_COLS, threads));
   } else {
-    bytes = gemmLowRankScratch(m, k, n, turnedLayout(w), r, threads);
+    bytes = gemmLowRankScratch(m, k, n, transposedLayout(w), r, threads);
     if (r > 0) {
       bytes = max(bytes, gemmScratch(m, r, n, B_ROWS, threads));
       bytes = max(bytes, gemmScratch(n, r, m, B_ROWS, threads));
@@ -95,14 +152,9 @@ function productScratch(y: Tensor, job: Job, threads: i32): usize {
   return bytes;
 }
 
-export function linearNanoseconds(y: Tensor, job: Job): f64 {
-  const one = (<f64>y.size * <f64>Parts.k(y)) / 12;
-  return job == Job.Forward ? one : 2 * one;
-}
-
 /** This thread's share of out = mask∘x/(1−p), or of out += mask∘x/(1−p), for x [n]. */
 function masked(
-  y: Tensor,
+  y: Linear,
   out: usize,
   x: usize,
   n: i32,
@@ -111,7 +163,7 @@ function masked(
   threads: i32,
 ): void {
   const begin = Share.begin(n, 16, thread, threads);
-  dropoutRange(adds, out, x, y.i2, y.f1, begin, Share.end(n, 16, thread, threads));
+  dropoutRange(adds, out, x, y.ordinal, y.dropout, begin, Share.end(n, 16, thread, threads));
 }
 
 /** x *= s for what this thread has of a product x [m, n]. */
@@ -136,46 +188,52 @@ function scaleRange(x: usize, begin: i32, end: i32, s: f32): void {
   for (; at < stop; at += 4) store<f32>(at, load<f32>(at) * s);
 }
 
-export function linearForward(y: Tensor, thread: i32, threads: i32): void {
+function linearForward(y: Linear, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const w = source(y, 1);
-  const m = Parts.m(y);
-  const n = Parts.n(y);
-  const k = Parts.k(y);
-  const r = Parts.rank(y);
+  const m = y.m;
+  const n = y.n;
+  const k = y.k;
+  const r = y.r;
   const scratch = state().scratch;
   let b: usize = 0;
-  if (y.i1 != 0) {
+  if (y.hasBranch != 0) {
     let input = x.data;
-    if (y.f1 > 0) {
+    if (y.dropout > 0) {
       input = scratch + productScratch(y, Job.Forward, threads);
       masked(y, input, x.data, m * k, false, thread, threads);
       barrier(thread, threads);
     }
-    const a = Parts.a(y);
-    gemm(m, r, k, input, A_ROWS, k, a.data, B_COLS, k, y.saved, r, false, scratch, thread, threads);
-    scaled(y.saved, m, r, y.f0, thread, threads);
+    const a = y.a;
+    const p = Product.of(thread, m, r, k, y.saved, r, false);
+    p.a.set(input, A_ROWS, k);
+    p.b.set(a.data, B_COLS, k);
+    gemm(p, scratch, thread, threads);
+    scaled(y.saved, m, r, y.scale, thread, threads);
     barrier(thread, threads);
-    b = Parts.b(y).data;
+    b = y.b.data;
   }
-  // biome-ignore format: one operand after the other
-  gemmLowRank(
-    m, n, k, x.data, A_ROWS, k, w.data, layoutOf(w), k, y.data, n, false, Parts.bias(y),
-    r, y.saved, r, b, B_COLS, r, scratch, thread, threads,
-  );
+  const p = Product.of(thread, m, n, k, y.data, n, false);
+  p.a.set(x.data, A_ROWS, k);
+  p.b.set(w.data, layoutOf(w), k);
+  p.bias = y.bias;
+  p.r = r;
+  p.t.set(y.saved, A_ROWS, r);
+  p.bt.set(b, B_COLS, r);
+  gemm(p, scratch, thread, threads);
   addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
   if (thread != 0) return;
   count(Counter.ProductForward, 1);
-  if (y.i1 != 0) count(Counter.ProductLowRank, 2);
+  if (y.hasBranch != 0) count(Counter.ProductLowRank, 2);
 }
 
-export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
+function linearBackward(y: Linear, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const w = source(y, 1);
-  const m = Parts.m(y);
-  const n = Parts.n(y);
-  const k = Parts.k(y);
-  const r = Parts.rank(y);
+  const m = y.m;
+  const n = y.n;
+  const k = y.k;
+  const r = y.r;
   const g = y.grad;
   const dx = gradient(x);
   const dw = gradient(w);
@@ -183,32 +241,39 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
   const dt = state().scratch + rooms;
   const apart = repeats(y) || dx == x.data ? threads : 1;
   let products = 0;
-  if (y.i1 != 0) {
-    const a = Parts.a(y);
-    const b = Parts.b(y);
+  if (y.hasBranch != 0) {
+    const a = y.a;
+    const b = y.b;
     const da = gradient(a);
     const db = gradient(b);
     const dropped = dt + lines(m, r);
-    const drops = y.f1 > 0;
+    const drops = y.dropout > 0;
     if (da != 0 || dx != 0) {
       if (drops && da != 0) masked(y, dropped, x.data, m * k, false, thread, threads);
       const room = roomFor(gemmScratch(m, r, n, B_ROWS, threads), rooms, thread, threads);
-      gemm(m, r, n, g, A_ROWS, n, b.data, B_ROWS, r, dt, r, false, room, thread, threads);
-      scaled(dt, m, r, y.f0, thread, threads);
+      const p = Product.of(thread, m, r, n, dt, r, false);
+      p.a.set(g, A_ROWS, n);
+      p.b.set(b.data, B_ROWS, r);
+      gemm(p, room, thread, threads);
+      scaled(dt, m, r, y.scale, thread, threads);
       products += 1;
     }
     if (db != 0) {
       const room = roomFor(gemmScratch(n, r, m, B_ROWS, threads), rooms, thread, threads);
-      // biome-ignore format: one operand after the other
-      gemm(n, r, m, g, A_COLS, n, y.saved, B_ROWS, r, db, r, accumulates(b), room, thread, threads);
+      const p = Product.of(thread, n, r, m, db, r, accumulates(b));
+      p.a.set(g, A_COLS, n);
+      p.b.set(y.saved, B_ROWS, r);
+      gemm(p, room, thread, threads);
       products += 1;
     }
     barrier(thread, threads);
     if (da != 0) {
       const input = drops ? dropped : x.data;
       const room = roomFor(gemmScratch(r, k, m, B_ROWS, threads), rooms, thread, threads);
-      // biome-ignore format: one operand after the other
-      gemm(r, k, m, dt, A_COLS, r, input, B_ROWS, k, da, k, accumulates(a), room, thread, threads);
+      const p = Product.of(thread, r, k, m, da, k, accumulates(a));
+      p.a.set(dt, A_COLS, r);
+      p.b.set(input, B_ROWS, k);
+      gemm(p, room, thread, threads);
       barrier(thread, apart);
       products += 1;
     }
@@ -218,8 +283,10 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
       if (drops) {
         barrier(thread, threads);
         const room = roomFor(gemmScratch(m, k, r, B_ROWS, threads), rooms, thread, threads);
-        // biome-ignore format: one operand after the other
-        gemm(m, k, r, dt, A_ROWS, r, a.data, B_ROWS, k, dropped, k, false, room, thread, threads);
+        const p = Product.of(thread, m, k, r, dropped, k, false);
+        p.a.set(dt, A_ROWS, r);
+        p.b.set(a.data, B_ROWS, k);
+        gemm(p, room, thread, threads);
         barrier(thread, threads);
         masked(y, dx, dropped, m * k, true, thread, threads);
       }
@@ -231,9 +298,12 @@ export function linearBackward(y: Tensor, thread: i32, threads: i32): void {
   if (dw != 0) {
     barrier(thread, apart);
     const room = roomFor(gemmScratch(n, k, m, B_ROWS, threads), rooms, thread, threads);
-    gemm(n, k, m, g, A_COLS, n, x.data, B_ROWS, k, dw, k, accumulates(w), room, thread, threads);
+    const p = Product.of(thread, n, k, m, dw, k, accumulates(w));
+    p.a.set(g, A_COLS, n);
+    p.b.set(x.data, B_ROWS, k);
+    gemm(p, room, thread, threads);
   }
-  if (y.i0 != 0 && gradient(source(y, 2)) != 0) {
+  if (y.hasBias != 0 && gradient(source(y, 2)) != 0) {
     barrier(thread, apart);
     biasGradient(source(y, 2), g, m, n, thread, threads);
   }
@@ -259,7 +329,7 @@ function roomFor(bytes: usize, rooms: usize, thread: i32, threads: i32): usize {
 
 /** dX = or += dY·W + dt·A. */
 function inputGradient(
-  y: Tensor,
+  y: Linear,
   dx: usize,
   r: i32,
   dt: usize,
@@ -269,16 +339,18 @@ function inputGradient(
   threads: i32,
 ): void {
   const w = source(y, 1);
-  const m = Parts.m(y);
-  const n = Parts.n(y);
-  const k = Parts.k(y);
-  const layout = turnedLayout(w);
+  const m = y.m;
+  const n = y.n;
+  const k = y.k;
+  const layout = transposedLayout(w);
   const bytes = gemmLowRankScratch(m, k, n, layout, r, threads);
-  // biome-ignore format: one operand after the other
-  gemmLowRank(
-    m, k, n, y.grad, A_ROWS, n, turnedData(w), layout, k, dx, k, accumulates(source(y, 0)), 0, r, dt, r, a, B_ROWS, k,
-    roomFor(bytes, rooms, thread, threads), thread, threads,
-  );
+  const p = Product.of(thread, m, k, n, dx, k, accumulates(source(y, 0)));
+  p.a.set(y.grad, A_ROWS, n);
+  p.b.set(transposedData(w), layout, k);
+  p.r = r;
+  p.t.set(dt, A_ROWS, r);
+  p.bt.set(a, B_ROWS, k);
+  gemm(p, roomFor(bytes, rooms, thread, threads), thread, threads);
 }
 
 /** This thread's columns of db [N] = or += Σ over the rows of dY [M, N], in row order. */

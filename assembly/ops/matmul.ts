@@ -6,13 +6,14 @@
 // split among the threads alike, so that a gradient summed over batches has one writer for each element. Products of
 // different shapes divide the scratch differently: a barrier parts da from db.
 
+import { Product } from "../gemm/product";
 import { batched, batchedScratch } from "../gemm/batched";
+import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/blocking";
 import { gemm, gemmScratch } from "../gemm/gemm";
-import { A_COLS, A_ROWS, B_COLS, B_ROWS } from "../gemm/policy";
-import { Job } from "../job";
-import { addWork, barrier } from "../parallel";
-import { state } from "../state";
-import { dim, gradient, source, Tensor } from "../tensor";
+import { state } from "../memory/state";
+import { dim, gradient, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
 
 class Shape {
   // @ts-ignore: decorator
@@ -64,7 +65,39 @@ function flat(y: Tensor): bool {
   return batches(source(y, 1)) == 1 && batches(source(y, 0)) == batches(y);
 }
 
-export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
+// @ts-ignore: decorator
+@unmanaged
+export class Matmul extends Tensor {
+  nanoseconds(job: Job): f64 {
+    return matmulNanoseconds(this, job);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(job: Job, threads: i32): usize {
+    return matmulScratch(this, job, threads);
+  }
+
+  readsSource(_i: i32): bool {
+    return true;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    matmulForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    matmulBackward(this, thread, threads);
+  }
+}
+
+function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
   const m = Shape.m(y) * (flat(y) ? batches(y) : 1);
   const n = Shape.n(y);
   const k = Shape.k(y);
@@ -85,12 +118,12 @@ export function matmulScratch(y: Tensor, job: Job, threads: i32): usize {
   return max(da, db);
 }
 
-export function matmulNanoseconds(y: Tensor, job: Job): f64 {
+function matmulNanoseconds(y: Tensor, job: Job): f64 {
   const one = (<f64>y.size * <f64>Shape.k(y)) / 12;
   return job == Job.Forward ? one : 2 * one;
 }
 
-export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
+function matmulForward(y: Tensor, thread: i32, threads: i32): void {
   const a = source(y, 0);
   const b = source(y, 1);
   const m = Shape.m(y);
@@ -99,28 +132,32 @@ export function matmulForward(y: Tensor, thread: i32, threads: i32): void {
   const count = batches(y);
   const scratch = state().scratch;
   if (flat(y)) {
-    // biome-ignore format: one operand after the other
-    gemm(count * m, n, k, a.data, A_ROWS, k, b.data, B_ROWS, n, y.data, n, false, scratch, thread, threads);
+    const p = Product.of(thread, count * m, n, k, y.data, n, false);
+    p.a.set(a.data, A_ROWS, k);
+    p.b.set(b.data, B_ROWS, n);
+    gemm(p, scratch, thread, threads);
   } else if (even(y, a) && even(y, b)) {
     const aStep = batches(a) == 1 ? 0 : m * k;
     const bStep = batches(b) == 1 ? 0 : k * n;
-    // biome-ignore format: one operand after the other
-    batched(
-      count, m, n, k, a.data, A_ROWS, k, aStep, b.data, B_ROWS, n, bStep, y.data, n, m * n, false,
-      scratch, thread, threads,
-    );
+    const p = Product.of(thread, m, n, k, y.data, n, false);
+    p.a.set(a.data, A_ROWS, k);
+    p.b.set(b.data, B_ROWS, n);
+    batched(p, count, aStep, bStep, m * n, scratch, thread, threads);
   } else {
     for (let i = 0; i < count; i++) {
       const ai = a.data + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
       const bi = b.data + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
       const yi = y.data + ((<usize>i * <usize>(m * n)) << 2);
-      gemm(m, n, k, ai, A_ROWS, k, bi, B_ROWS, n, yi, n, false, scratch, thread, threads);
+      const p = Product.of(thread, m, n, k, yi, n, false);
+      p.a.set(ai, A_ROWS, k);
+      p.b.set(bi, B_ROWS, n);
+      gemm(p, scratch, thread, threads);
     }
   }
   addWork(thread, (<u64>y.size * <u64>k) / <u64>threads);
 }
 
-export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
+function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const a = source(y, 0);
   const b = source(y, 1);
   const m = Shape.m(y);
@@ -134,13 +171,17 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   addWork(thread, (<u64>y.size * <u64>k * <u64>(i32(da != 0) + i32(db != 0))) / <u64>threads);
   if (flat(y)) {
     if (da != 0) {
-      // biome-ignore format: one operand after the other
-      gemm(count * m, k, n, g, A_ROWS, n, b.data, B_COLS, n, da, k, true, scratch, thread, threads);
+      const p = Product.of(thread, count * m, k, n, da, k, true);
+      p.a.set(g, A_ROWS, n);
+      p.b.set(b.data, B_COLS, n);
+      gemm(p, scratch, thread, threads);
     }
     barrier(thread, threads);
     if (db != 0) {
-      // biome-ignore format: one operand after the other
-      gemm(k, n, count * m, a.data, A_COLS, k, g, B_ROWS, n, db, n, true, scratch, thread, threads);
+      const p = Product.of(thread, k, n, count * m, db, n, true);
+      p.a.set(a.data, A_COLS, k);
+      p.b.set(g, B_ROWS, n);
+      gemm(p, scratch, thread, threads);
     }
     return;
   }
@@ -148,32 +189,36 @@ export function matmulBackward(y: Tensor, thread: i32, threads: i32): void {
   const bStep = batches(b) == 1 ? 0 : k * n;
   const together = even(y, a) && even(y, b);
   if (da != 0 && together) {
-    // biome-ignore format: one operand after the other
-    batched(
-      count, m, k, n, g, A_ROWS, n, m * n, b.data, B_COLS, n, bStep, da, k, aStep, true,
-      scratch, thread, threads,
-    );
+    const p = Product.of(thread, m, k, n, da, k, true);
+    p.a.set(g, A_ROWS, n);
+    p.b.set(b.data, B_COLS, n);
+    batched(p, count, m * n, bStep, aStep, scratch, thread, threads);
   } else if (da != 0) {
     for (let i = 0; i < count; i++) {
       const gi = g + ((<usize>i * <usize>(m * n)) << 2);
       const bi = b.data + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
       const di = da + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
-      gemm(m, k, n, gi, A_ROWS, n, bi, B_COLS, n, di, k, true, scratch, thread, threads);
+      const p = Product.of(thread, m, k, n, di, k, true);
+      p.a.set(gi, A_ROWS, n);
+      p.b.set(bi, B_COLS, n);
+      gemm(p, scratch, thread, threads);
     }
   }
   barrier(thread, threads);
   if (db != 0 && together) {
-    // biome-ignore format: one operand after the other
-    batched(
-      count, k, n, m, a.data, A_COLS, k, aStep, g, B_ROWS, n, m * n, db, n, bStep, true,
-      scratch, thread, threads,
-    );
+    const p = Product.of(thread, k, n, m, db, n, true);
+    p.a.set(a.data, A_COLS, k);
+    p.b.set(g, B_ROWS, n);
+    batched(p, count, aStep, m * n, bStep, scratch, thread, threads);
   } else if (db != 0) {
     for (let i = 0; i < count; i++) {
       const gi = g + ((<usize>i * <usize>(m * n)) << 2);
       const ai = a.data + ((<usize>batchOf(y, a, i) * <usize>(m * k)) << 2);
       const di = db + ((<usize>batchOf(y, b, i) * <usize>(k * n)) << 2);
-      gemm(k, n, m, ai, A_COLS, k, gi, B_ROWS, n, di, n, true, scratch, thread, threads);
+      const p = Product.of(thread, k, n, m, di, n, true);
+      p.a.set(ai, A_COLS, k);
+      p.b.set(gi, B_ROWS, n);
+      gemm(p, scratch, thread, threads);
     }
   }
 }

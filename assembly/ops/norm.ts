@@ -5,23 +5,75 @@
 //   dgain = Σ over rows of g ∘ n     dbias = Σ over rows of g, both in the order of the rows
 // Threads share rows for y and dx, columns for dgain and dbias.   saved: | r [rows] | mean [rows], layer norm only |
 //
-// Sources: x, gain, then bias if i0   f0: eps
+// Sources: x, gain, then bias if there is one
 
-import { Job } from "../job";
-import { Op } from "../op";
-import { addWork, barrier } from "../parallel";
-import { Part, rowDot, rowSum } from "../row";
-import { Simd } from "../simd";
-import { bounded } from "../size";
-import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
-import { addRow } from "./move";
+import { Part, rowDot, rowSum } from "../math/rowReduce";
+import { Simd } from "../math/simd";
+import { bounded } from "../memory/size";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork, barrier } from "../threads/threads";
+import { addRow } from "./copy";
 
-export function normSaved(y: Tensor): usize {
-  return bounded((<u64>height(y)) << (y.op == Op.LayerNorm ? 3 : 2));
+/** A record of a norm. */
+// @ts-ignore: decorator
+@unmanaged
+export class Normalized extends Tensor {
+  hasBias: i32;
+  eps: f32;
 }
 
-export function normNanoseconds(y: Tensor, job: Job): f64 {
-  return <f64>y.size * (job == Job.Forward ? 0.5 : 0.9);
+/** `K` is one of the two kinds below. */
+// @ts-ignore: decorator
+@unmanaged
+export class Norm<K> extends Normalized {
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 0.5 : 0.9);
+  }
+
+  savedBytes(): usize {
+    return bounded((<u64>height(this)) << (changetype<K>(0).centers() ? 3 : 2));
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(i: i32): bool {
+    return i < 2;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    normForward(this, changetype<K>(0).centers(), thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    normBackward(this, changetype<K>(0).centers(), thread, threads);
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class LayerNorm {
+  centers(): bool {
+    return true;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class RmsNorm {
+  centers(): bool {
+    return false;
+  }
 }
 
 class Sums {
@@ -142,12 +194,11 @@ function rowOutput(y: usize, x: usize, gain: usize, bias: usize, n: i32, mean: f
   Part.store(y, Terms.output(Part.load(x, rest), m, k, Part.load(gain, rest), b), rest);
 }
 
-export function normForward(y: Tensor, thread: i32, threads: i32): void {
+function normForward(y: Normalized, isLayer: bool, thread: i32, threads: i32): void {
   const n = width(y);
   const rows = height(y);
-  const isLayer = y.op == Op.LayerNorm;
   const gain = source(y, 1).data;
-  const bias = y.i0 != 0 ? source(y, 2).data : 0;
+  const bias = y.hasBias != 0 ? source(y, 2).data : 0;
   const begin = Share.begin(rows, 1, thread, threads);
   const end = Share.end(rows, 1, thread, threads);
   for (let i = begin; i < end; i++) {
@@ -158,7 +209,7 @@ export function normForward(y: Tensor, thread: i32, threads: i32): void {
       mean = rowSum(x, n) / <f32>n;
       store<f32>(y.saved + ((<usize>(rows + i)) << 2), mean);
     }
-    const r: f32 = 1 / Simd.sqrt(Sums.squares(x, n, mean) / <f32>n + y.f0);
+    const r: f32 = 1 / Simd.sqrt(Sums.squares(x, n, mean) / <f32>n + y.eps);
     store<f32>(y.saved + ((<usize>i) << 2), r);
     rowOutput(y.data + at, x, gain, bias, n, mean, r);
   }
@@ -174,13 +225,13 @@ class Saved {
 
   // @ts-ignore: decorator
   @inline
-  static mean(y: Tensor, rows: i32, row: i32): f32 {
-    return y.op == Op.LayerNorm ? load<f32>(y.saved + ((<usize>(rows + row)) << 2)) : 0;
+  static mean(y: Tensor, isLayer: bool, rows: i32, row: i32): f32 {
+    return isLayer ? load<f32>(y.saved + ((<usize>(rows + row)) << 2)) : 0;
   }
 }
 
 /** This thread's rows of dx. */
-function inputGradient(y: Tensor, dx: usize, thread: i32, threads: i32): void {
+function inputGradient(y: Tensor, isLayer: bool, dx: usize, thread: i32, threads: i32): void {
   const n = width(y);
   const rows = height(y);
   const add = accumulates(source(y, 0));
@@ -191,9 +242,9 @@ function inputGradient(y: Tensor, dx: usize, thread: i32, threads: i32): void {
     let x = source(y, 0).data + at;
     let g = y.grad + at;
     let out = dx + at;
-    const rowMean = Saved.mean(y, rows, i);
+    const rowMean = Saved.mean(y, isLayer, rows, i);
     const rowScale = Saved.r(y, i);
-    const meanH: f32 = y.op == Op.LayerNorm ? rowDot(g, gain, n) / <f32>n : 0;
+    const meanH: f32 = isLayer ? rowDot(g, gain, n) / <f32>n : 0;
     const meanHn: f32 = (Sums.along(g, gain, x, n, rowMean) * rowScale) / <f32>n;
     const m = f32x4.splat(rowMean);
     const r = f32x4.splat(rowScale);
@@ -233,6 +284,7 @@ function inputGradient(y: Tensor, dx: usize, thread: i32, threads: i32): void {
 /** This thread's columns of dgain and dbias (0: not needed), row after row. */
 function parameterGradients(
   y: Tensor,
+  isLayer: bool,
   dgain: usize,
   dbias: usize,
   thread: i32,
@@ -250,7 +302,7 @@ function parameterGradients(
     const at = (<usize>i * <usize>n + <usize>begin) << 2;
     if (dbias != 0) addRow(dbias + offset, y.grad + at, columns);
     if (dgain == 0) continue;
-    const m = f32x4.splat(Saved.mean(y, rows, i));
+    const m = f32x4.splat(Saved.mean(y, isLayer, rows, i));
     const r = f32x4.splat(Saved.r(y, i));
     let x = source(y, 0).data + at;
     let g = y.grad + at;
@@ -269,15 +321,15 @@ function parameterGradients(
   }
 }
 
-export function normBackward(y: Tensor, thread: i32, threads: i32): void {
+function normBackward(y: Normalized, isLayer: bool, thread: i32, threads: i32): void {
   const dx = gradient(source(y, 0));
   const dgain = gradient(source(y, 1));
-  const dbias = y.i0 != 0 ? gradient(source(y, 2)) : 0;
-  if (dx != 0) inputGradient(y, dx, thread, threads);
+  const dbias = y.hasBias != 0 ? gradient(source(y, 2)) : 0;
+  if (dx != 0) inputGradient(y, isLayer, dx, thread, threads);
   if (dgain != 0 || dbias != 0) {
     // One tensor may be x and gain at once: then rows and columns of one gradient are not to meet.
     if (dx == dgain || dx == dbias) barrier(thread, threads);
-    parameterGradients(y, dgain, dbias, thread, threads);
+    parameterGradients(y, isLayer, dgain, dbias, thread, threads);
   }
   const passes = i32(dx != 0) + i32(dgain != 0) + i32(dbias != 0);
   addWork(thread, (<u64>y.size * <u64>passes) / <u64>threads);

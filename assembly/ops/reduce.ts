@@ -1,41 +1,109 @@
 // y = the sum, mean or maximum of x over a set of axes.
-//   i0  bit k is set when axis k of x is folded      f0  how many elements make one of y
 //
 //   sum   dx = g, at every element that was added
 //   mean  dx = g / n
 //   max   dx = g / n at each of the n elements that equal y, 0 elsewhere; n is saved. NaN wins
 // A maximum of no elements is refused by the front end; an empty sum is 0 and its mean NaN.
 
-import { INFINITE } from "../constants";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor";
-import { Walk } from "../walk";
-import { fold, foldGroup } from "./fold";
-import { map } from "./map";
-import { Term } from "./term";
+import { Job } from "../threads/job";
+import { INFINITE } from "../math/constants";
+import { Walk } from "../tensor/strides";
+import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { map } from "./elementwiseLoop";
+import { Term } from "./functor";
+import { fold, foldGroup } from "./reduceLoop";
 
-export function reduceSaved(y: Tensor): usize {
-  return y.op == Op.Max ? (<usize>y.size) << 2 : 0;
+/** A record of a reduction. */
+// @ts-ignore: decorator
+@unmanaged
+export class Reduction extends Tensor {
+  /** Bit k is set when axis k of x is folded. */
+  axes: i32;
+  /** How many elements make one of y. */
+  count: f32;
 }
 
-export function reduceNanoseconds(y: Tensor): f64 {
-  return <f64>source(y, 0).size * 0.3;
+/** `K` is one of the three kinds below. */
+// @ts-ignore: decorator
+@unmanaged
+export class Reduce<K> extends Reduction {
+  nanoseconds(_job: Job): f64 {
+    return <f64>source(this, 0).size * 0.3;
+  }
+
+  savedBytes(): usize {
+    return changetype<K>(0).kind() == Kind.Max ? (<usize>this.size) << 2 : 0;
+  }
+
+  scratchBytes(_job: Job, threads: i32): usize {
+    return Walk.scratch(threads);
+  }
+
+  readsSource(_i: i32): bool {
+    return changetype<K>(0).kind() == Kind.Max;
+  }
+
+  readsResult(): bool {
+    return changetype<K>(0).kind() == Kind.Max;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    reduceForward(this, changetype<K>(0).kind(), thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    reduceBackward(this, changetype<K>(0).kind(), thread, threads);
+  }
 }
 
-function isFolded(y: Tensor, axis: i32): bool {
-  return ((y.i0 >> axis) & 1) != 0;
+const enum Kind {
+  Sum = 0,
+  Mean = 1,
+  Max = 2,
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Sum {
+  kind(): Kind {
+    return Kind.Sum;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Mean {
+  kind(): Kind {
+    return Kind.Mean;
+  }
+}
+
+// @ts-ignore: decorator
+@unmanaged
+export class Max {
+  kind(): Kind {
+    return Kind.Max;
+  }
+}
+
+function isFolded(y: Reduction, axis: i32): bool {
+  return ((y.axes >> axis) & 1) != 0;
 }
 
 // Do runs of neighbours fold into one element? Folded axes of size 1 at the end do not count, kept ones do: so the
 // order of the sums does not depend on how long the kept axes are.
-function foldsRows(y: Tensor, x: Tensor): bool {
+function foldsRows(y: Reduction, x: Tensor): bool {
   let axis = x.rank - 1;
   while (axis >= 0 && isFolded(y, axis) && dim(x, axis) == 1) axis--;
   return axis >= 0 && isFolded(y, axis);
 }
 
-export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
+function reduceForward(y: Reduction, kind: Kind, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const n = y.size;
   const group = foldGroup(n, threads);
@@ -55,7 +123,7 @@ export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
     xStride *= size;
   }
   const rows = foldsRows(y, x);
-  const isMax = y.op == Op.Max;
+  const isMax = kind == Kind.Max;
   const least = isMax ? load<f32>(INFINITE) * -1 : 0;
   fillSlice(y.data, begin, end, least);
   if (x.size > 0) {
@@ -66,10 +134,10 @@ export function reduceForward(y: Tensor, thread: i32, threads: i32): void {
     fillSlice(y.saved, begin, end, 0);
     fold(Term.Equal, rows, y.saved, x.data, 0, 0, y.data, kept, folded, begin, end);
   }
-  if (y.op == Op.Mean) {
+  if (kind == Kind.Mean) {
     for (let i = begin; i < end; i++) {
       const at = y.data + ((<usize>i) << 2);
-      store<f32>(at, load<f32>(at) / y.f0);
+      store<f32>(at, load<f32>(at) / y.count);
     }
   }
   addWork(thread, end - begin);
@@ -79,11 +147,11 @@ function fillSlice(data: usize, begin: i32, end: i32, value: f32): void {
   for (let i = begin; i < end; i++) store<f32>(data + ((<usize>i) << 2), value);
 }
 
-export function reduceBackward(y: Tensor, thread: i32, threads: i32): void {
+function reduceBackward(y: Reduction, kind: Kind, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx == 0) return;
-  const isMax = y.op == Op.Max;
+  const isMax = kind == Kind.Max;
   const walk = Walk.of(thread, 0);
   let xStride = 1;
   let yStride = 1;
@@ -101,9 +169,9 @@ export function reduceBackward(y: Tensor, thread: i32, threads: i32): void {
   if (isMax) {
     term = Term.Shared;
     divisor = y.saved;
-  } else if (y.op == Op.Mean) {
+  } else if (kind == Kind.Mean) {
     term = Term.Div;
-    divisor = changetype<usize>(y) + offsetof<Tensor>("f0");
+    divisor = changetype<usize>(y) + offsetof<Reduction>("count");
   }
   map(term, false, accumulates(x), dx, y.grad, y.data, divisor, x.data, walk, begin, end);
   addWork(thread, end - begin);

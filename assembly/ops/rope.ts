@@ -1,16 +1,17 @@
 // Rotary positions (arXiv:2104.09864, eq. 34): in every head of x [B, T, H, D], pair i of numbers is turned by the
 // angle a = position·theta^(−2i/D), i < D/2:
 //   (u, v) -> (u·cos a − v·sin a, u·sin a + v·cos a)
-// A pair is (x[i], x[i + D/2]) in style 0, "half", and (x[2i], x[2i + 1]) in style 1, "interleaved".
+// A pair is (x[i], x[i + D/2]) in style "half", and (x[2i], x[2i + 1]) in style "interleaved".
 // cos a and sin a come from a table [positions, D/2, 2], made once with our own f64 functions. Backward turns by −a.
 // Threads share the heads of all tokens. An unknown position (refused by the front end) gives NaN.
 //
-// Sources: x, table, positions int32 [B, T]   i0: style
+// Sources: x, table, positions int32 [B, T]
 
-import { SIGN } from "../constants";
-import { f64Cos, f64Pow, f64Sin } from "../double";
-import { addWork } from "../parallel";
-import { accumulates, dim, gradient, Share, source, Tensor } from "../tensor";
+import { Job } from "../threads/job";
+import { SIGN } from "../math/constants";
+import { f64Cos, f64Pow, f64Sin } from "../math/math64";
+import { accumulates, dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
 
 /** table [positions, half, 2] = cos and sin of position·theta^(−i/half). */
 export function fillRopeTable(table: usize, positions: i32, half: i32, theta: f64): void {
@@ -26,8 +27,43 @@ export function fillRopeTable(table: usize, positions: i32, half: i32, theta: f6
   }
 }
 
-export function ropeNanoseconds(y: Tensor): f64 {
-  return <f64>y.size * 0.5;
+// @ts-ignore: decorator
+@unmanaged
+export class Rope extends Tensor {
+  /** The style: 1 for interleaved pairs, 0 for halves. */
+  interleaved: i32;
+
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * 0.5;
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(i: i32): bool {
+    return i > 0;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    ropeForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    ropeBackward(this, thread, threads);
+  }
 }
 
 class Turn {
@@ -113,7 +149,7 @@ function turnHead(
 
 /** This thread's heads of to = or += from, turned. */
 function turnAll(
-  y: Tensor,
+  y: Rope,
   to: usize,
   from: usize,
   flip: v128,
@@ -137,16 +173,16 @@ function turnAll(
       continue;
     }
     const angles = table.data + ((<usize>position * <usize>d) << 2);
-    turnHead(to + at, from + at, angles, half, y.i0 != 0, flip, add);
+    turnHead(to + at, from + at, angles, half, y.interleaved != 0, flip, add);
   }
   addWork(thread, <u64>(end - begin) * <u64>d);
 }
 
-export function ropeForward(y: Tensor, thread: i32, threads: i32): void {
+function ropeForward(y: Rope, thread: i32, threads: i32): void {
   turnAll(y, y.data, source(y, 0).data, i32x4.splat(0), false, thread, threads);
 }
 
-export function ropeBackward(y: Tensor, thread: i32, threads: i32): void {
+function ropeBackward(y: Rope, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx != 0) turnAll(y, dx, y.grad, v128.load(SIGN), accumulates(x), thread, threads);

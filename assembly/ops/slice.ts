@@ -1,13 +1,13 @@
-// slice   y = x[start, end) along one axis: i0 the axis, i1 the start. dx = g there.
-// concat  y = its sources one after the other along axis i0. The gradient of each is its slice of g.
+// slice   y = x[start, end) along one axis. dx = g there.
+// concat  y = its sources one after the other along one axis. The gradient of each is its slice of g.
 //
 // With the axes before `axis` counted as rows and those after it as part of an element, both are blocks of
 // neighbours in rows: x [rows, size·inner], y [rows, size'·inner].
 
-import { Job } from "../job";
-import { addWork } from "../parallel";
-import { dim, gradient, Share, source, Tensor } from "../tensor";
-import { moveBlock } from "./move";
+import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
+import { moveBlock } from "./copy";
 
 // Elements of one row: the axes from `axis` on.
 function rowLength(t: Tensor, axis: i32): i32 {
@@ -16,53 +16,118 @@ function rowLength(t: Tensor, axis: i32): i32 {
   return length;
 }
 
-export function moveNanoseconds(y: Tensor, job: Job): f64 {
-  return <f64>y.size * (job == Job.Forward ? 0.3 : 0.5);
+// @ts-ignore: decorator
+@unmanaged
+export class Slice extends Tensor {
+  axis: i32;
+  start: i32;
+
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 0.3 : 0.5);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    sliceForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    sliceBackward(this, thread, threads);
+  }
 }
 
-export function sliceForward(y: Tensor, thread: i32, threads: i32): void {
+// @ts-ignore: decorator
+@unmanaged
+export class Concat extends Tensor {
+  axis: i32;
+
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 0.3 : 0.5);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    concatForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    concatBackward(this, thread, threads);
+  }
+}
+
+function sliceForward(y: Slice, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  const width = rowLength(y, y.i0);
-  const start = (<usize>(y.i1 * rowLength(y, y.i0 + 1))) << 2;
-  moveBlock(false, y.data, width, x.data + start, rowLength(x, y.i0), width, begin, end);
+  const width = rowLength(y, y.axis);
+  const start = (<usize>(y.start * rowLength(y, y.axis + 1))) << 2;
+  moveBlock(false, y.data, width, x.data + start, rowLength(x, y.axis), width, begin, end);
   addWork(thread, end - begin);
 }
 
-export function sliceBackward(y: Tensor, thread: i32, threads: i32): void {
+function sliceBackward(y: Slice, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx == 0) return;
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  const width = rowLength(y, y.i0);
-  const start = (<usize>(y.i1 * rowLength(y, y.i0 + 1))) << 2;
-  moveBlock(true, dx + start, rowLength(x, y.i0), y.grad, width, width, begin, end);
+  const width = rowLength(y, y.axis);
+  const start = (<usize>(y.start * rowLength(y, y.axis + 1))) << 2;
+  moveBlock(true, dx + start, rowLength(x, y.axis), y.grad, width, width, begin, end);
   addWork(thread, end - begin);
 }
 
-export function concatForward(y: Tensor, thread: i32, threads: i32): void {
-  const stride = rowLength(y, y.i0);
+function concatForward(y: Concat, thread: i32, threads: i32): void {
+  const stride = rowLength(y, y.axis);
   let at = y.data;
   for (let i = 0; i < y.sources; i++) {
     const x = source(y, i);
     const begin = Share.begin(x.size, 16, thread, threads);
     const end = Share.end(x.size, 16, thread, threads);
-    const width = rowLength(x, y.i0);
+    const width = rowLength(x, y.axis);
     moveBlock(false, at, stride, x.data, width, width, begin, end);
     at += (<usize>width) << 2;
     addWork(thread, end - begin);
   }
 }
 
-export function concatBackward(y: Tensor, thread: i32, threads: i32): void {
-  const stride = rowLength(y, y.i0);
+function concatBackward(y: Concat, thread: i32, threads: i32): void {
+  const stride = rowLength(y, y.axis);
   let at = y.grad;
   for (let i = 0; i < y.sources; i++) {
     const x = source(y, i);
     const dx = gradient(x);
-    const width = rowLength(x, y.i0);
+    const width = rowLength(x, y.axis);
     if (dx != 0) {
       const begin = Share.begin(x.size, 16, thread, threads);
       const end = Share.end(x.size, 16, thread, threads);

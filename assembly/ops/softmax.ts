@@ -3,19 +3,85 @@
 //   logSoftmax   y = (x − m) − ln Σ e^(x − m)          dx = g − e^y·Σ g
 // Threads share the rows; backward needs y alone.
 
-import { Job } from "../job";
-import { log32, Vec } from "../math";
-import { Op } from "../op";
-import { addWork } from "../parallel";
-import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../row";
-import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor";
+import { log32, Vec } from "../math/functions";
+import { Part, rowDot, rowExp, rowExpSum, rowMax, rowScale, rowSum } from "../math/rowReduce";
+import { accumulates, gradient, height, Share, source, Tensor, width } from "../tensor/tensor";
+import { Job } from "../threads/job";
+import { addWork } from "../threads/threads";
 
-export function softmaxNanoseconds(y: Tensor, job: Job): f64 {
-  const heavy = (job == Job.Forward) == (y.op == Op.Softmax) || y.op == Op.LogSoftmax;
-  return <f64>y.size * (heavy ? 1.6 : 0.6);
+// @ts-ignore: decorator
+@unmanaged
+export class Softmax extends Tensor {
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 1.6 : 0.6);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return true;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    softmaxForward(this, false, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    softmaxBackward(this, false, thread, threads);
+  }
 }
 
-export function softmaxForward(y: Tensor, thread: i32, threads: i32): void {
+// @ts-ignore: decorator
+@unmanaged
+export class LogSoftmax extends Tensor {
+  nanoseconds(_job: Job): f64 {
+    return <f64>this.size * 1.6;
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, _threads: i32): usize {
+    return 0;
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return true;
+  }
+
+  storesGradients(): bool {
+    return true;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    softmaxForward(this, true, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    softmaxBackward(this, true, thread, threads);
+  }
+}
+
+function softmaxForward(y: Tensor, logarithm: bool, thread: i32, threads: i32): void {
   const n = width(y);
   const bytes = (<usize>n) << 2;
   const rows = height(y);
@@ -25,7 +91,7 @@ export function softmaxForward(y: Tensor, thread: i32, threads: i32): void {
     const x = source(y, 0).data + <usize>i * bytes;
     const out = y.data + <usize>i * bytes;
     const greatest = rowMax(x, n);
-    if (y.op == Op.Softmax) rowScale(out, n, 1 / rowExp(out, x, n, greatest));
+    if (!logarithm) rowScale(out, n, 1 / rowExp(out, x, n, greatest));
     else lessBoth(out, x, n, greatest, log32(rowExpSum(x, n, greatest)));
   }
   addWork(thread, (end - begin) * n);
@@ -73,7 +139,7 @@ class Input {
   }
 }
 
-export function softmaxBackward(y: Tensor, thread: i32, threads: i32): void {
+function softmaxBackward(y: Tensor, logarithm: bool, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx == 0) return;
@@ -86,7 +152,7 @@ export function softmaxBackward(y: Tensor, thread: i32, threads: i32): void {
     const at = (<usize>i * <usize>n) << 2;
     const out = y.data + at;
     const g = y.grad + at;
-    if (y.op == Op.Softmax) Input.row(false, dx + at, out, g, n, rowDot(g, out, n), add);
+    if (!logarithm) Input.row(false, dx + at, out, g, n, rowDot(g, out, n), add);
     else Input.row(true, dx + at, out, g, n, rowSum(g, n), add);
   }
   addWork(thread, (end - begin) * n);

@@ -8,10 +8,10 @@
 //
 // An unknown target is refused by the front end; should targets be written anew, the loss of such a row is NaN.
 
-import { log32 } from "../math";
-import { rowExpScaled, rowExpSum, rowMax } from "../row";
-import { bounded } from "../size";
-import { Share } from "../tensor";
+import { log32 } from "../math/functions";
+import { rowExpScaled, rowExpSum, rowMax } from "../math/rowReduce";
+import { bounded } from "../memory/size";
+import { Share } from "../tensor/tensor";
 
 const HEAD: usize = 64;
 

@@ -1,26 +1,71 @@
-// y = x with its axes in another order: axis k of y is axis i_k of x (attributes i0 … i5).
+// y = x with its axes in another order: axis k of y is axis i_k of x .
 // dx is g with the axes put back, the same loop with the roles exchanged.
 //
 // Axes that stay neighbours are joined first. If the innermost axis of both is then the same, rows are moved; if
 // not, it is a batch of matrices, transposed in registers 4×4 at a time.
 
-import { addWork } from "../parallel";
-import { attribute, dim, gradient, Share, source, Tensor } from "../tensor";
-import { Axis, Walk } from "../walk";
-import { addRow, copyRow } from "./move";
+import { Job } from "../threads/job";
+import { Axis, Walk } from "../tensor/strides";
+import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
+import { addWork } from "../threads/threads";
+import { addRow, copyRow } from "./copy";
 
-export function transposeForward(y: Tensor, thread: i32, threads: i32): void {
+// @ts-ignore: decorator
+@unmanaged
+export class Transpose extends Tensor {
+  axis0: i32;
+  axis1: i32;
+  axis2: i32;
+  axis3: i32;
+  axis4: i32;
+  axis5: i32;
+
+  /** Which axis of x is axis `k` of y. */
+  axis(k: i32): i32 {
+    return load<i32>(changetype<usize>(this) + ((<usize>k) << 2), offsetof<Transpose>("axis0"));
+  }
+
+  nanoseconds(job: Job): f64 {
+    return <f64>this.size * (job == Job.Forward ? 0.3 : 0.5);
+  }
+
+  savedBytes(): usize {
+    return 0;
+  }
+
+  scratchBytes(_job: Job, threads: i32): usize {
+    return Walk.scratch(threads);
+  }
+
+  readsSource(_i: i32): bool {
+    return false;
+  }
+
+  readsResult(): bool {
+    return false;
+  }
+
+  forward(thread: i32, threads: i32): void {
+    transposeForward(this, thread, threads);
+  }
+
+  backward(thread: i32, threads: i32): void {
+    transposeBackward(this, thread, threads);
+  }
+}
+
+function transposeForward(y: Transpose, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const walk = Walk.of(thread, 0);
   let yStride = 1;
   for (let k = y.rank - 1; k >= 0; k--) {
-    walk.add(dim(y, k), strideOf(x, attribute(y, k)), 0, yStride);
+    walk.add(dim(y, k), strideOf(x, y.axis(k)), 0, yStride);
     yStride *= dim(y, k);
   }
   permute(false, y.data, x.data, y.size, walk, thread, threads);
 }
 
-export function transposeBackward(y: Tensor, thread: i32, threads: i32): void {
+function transposeBackward(y: Transpose, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx == 0) return;
@@ -28,7 +73,7 @@ export function transposeBackward(y: Tensor, thread: i32, threads: i32): void {
   let xStride = 1;
   for (let axis = x.rank - 1; axis >= 0; axis--) {
     let k = 0;
-    while (attribute(y, k) != axis) k++;
+    while (y.axis(k) != axis) k++;
     walk.add(dim(x, axis), strideOf(y, k), 0, xStride);
     xStride *= dim(x, axis);
   }

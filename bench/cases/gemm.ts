@@ -18,7 +18,7 @@ const THIN: readonly (readonly [Shape, Variant])[] = [
   [[768, 8, 128], "TN"],
 ];
 const RANK = 8;
-// Layout numbers of assembly/gemm/policy.ts: A rows, A columns; B rows, B columns, panels.
+// Layout numbers of assembly/gemm/blocking.ts: A rows, A columns; B rows, B columns, panels.
 const LAYOUTS: Record<Variant, readonly [number, number]> = {
   NT: [0, 1],
   NN: [0, 0],

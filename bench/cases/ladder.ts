@@ -21,7 +21,7 @@ const WORK = 2 * N ** 3;
 const REGION = 2 ** 24;
 const [A, B, C] = [REGION / 4, REGION, 2 * REGION];
 const SCRATCH = C + REGION / 2;
-// Layout numbers of assembly/gemm/policy.ts.
+// Layout numbers of assembly/gemm/blocking.ts.
 const [ROWS, PANELS] = [0, 2];
 
 function engineProduct({ kernels }: Core, layout: number): () => void {

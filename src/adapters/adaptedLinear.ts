@@ -5,7 +5,7 @@ import type { LinearLike } from "../nn/linear.ts";
 import { type CrossEntropyOptions, crossEntropy } from "../tensor/crossEntropy.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
-import { composed } from "../tensor/scope.ts";
+import { composite } from "../tensor/scope.ts";
 import { concat } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedModule } from "./adaptedModule.ts";
@@ -43,7 +43,7 @@ export class AdaptedLinear extends AdaptedModule<LinearLike> implements LinearLi
   loss(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
     const layers = this.taking();
     if (layers.length === 0) return this.base.loss(x, targets, options);
-    return composed(x, () => {
+    return composite(x, () => {
       if (this.bias !== null || !layers.every(isLowRank)) {
         return crossEntropy(this.forward(x), targets, options);
       }

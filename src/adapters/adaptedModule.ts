@@ -6,7 +6,7 @@ import type { KvCache, LayerCache } from "../nn/cache.ts";
 import type { Context } from "../nn/context.ts";
 import type { Layer } from "../nn/layer.ts";
 import { Module, type ModuleKind } from "../nn/module.ts";
-import { composed } from "../tensor/scope.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer, Next } from "./layer.ts";
 import type { AdapterState } from "./state.ts";
@@ -113,7 +113,7 @@ export class AdaptedModule<M extends Module = Module> extends Module implements 
         return layer.around?.(x, next, { training, context, cache }) ?? next(x);
       };
     }, innermost);
-    return composed(x, () => outermost(x, context));
+    return composite(x, () => outermost(x, context));
   }
 
   /** What the module computes, with the adapters that are part of it. */

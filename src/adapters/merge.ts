@@ -3,7 +3,7 @@
 
 import { LowrankError, UsageError } from "../core/error.ts";
 import { isLinear } from "../nn/linear.ts";
-import { allOrNothing, leaf } from "../tensor/apply.ts";
+import { allOrNothing, leaf } from "../tensor/record.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdaptedModule } from "./adaptedModule.ts";

@@ -10,14 +10,14 @@ import type { Adapter } from "./adapter.ts";
 import type { AdapterLayer } from "./layer.ts";
 import type { OptionTable } from "./option.ts";
 
-/** What a fresh tensor holds. */
+/**
+ * What a fresh tensor holds: one number, uniform numbers in [−bound, bound), normal ones around 0, or those of another
+ * tensor.
+ */
 export type Init =
   | { readonly kind: "constant"; readonly value: number }
-  /** Uniform in [−bound, bound). */
   | { readonly kind: "uniform"; readonly bound: number }
-  /** Normal around 0. */
   | { readonly kind: "normal"; readonly std: number }
-  /** The values of another tensor. */
   | { readonly kind: "copy"; readonly of: Tensor };
 
 /** How a tensor of an adapter is used. */

@@ -4,7 +4,7 @@ import { UsageError } from "../core/error.ts";
 import type { BodyLike } from "../nn/body.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import { allOrNothing } from "../tensor/apply.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedLinear } from "./adaptedLinear.ts";
 import { AdaptedBody, AdaptedModule } from "./adaptedModule.ts";

@@ -1,8 +1,8 @@
 // Where the tensors of a new adapter come from: fresh values, each tensor from a random stream of its own.
 
-import { leaf } from "../tensor/apply.ts";
 import { full } from "../tensor/create.ts";
 import { normal, uniform } from "../tensor/random.ts";
+import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Init, TensorSource } from "./method.ts";
 

@@ -5,16 +5,16 @@
 //   relaxed    the same, where the host has relaxed SIMD
 //   given      `init({ module })`, for hosts that compile nothing from bytes
 //
-// The baseline lies in the package as text, the relaxed binary as a patch of it (unpack.ts).
+// The baseline lies in the package as text, the relaxed binary as a patch of it (decompress.ts).
 //
 // Both binaries import a shared memory. For hosts that cannot share one the flag is cleared (sharedFlag.ts).
 
 import { text as baseline } from "./binary/baseline.ts";
 import { text as relaxed } from "./binary/relaxed.ts";
+import { decompress } from "./decompress.ts";
 import { UsageError } from "./error.ts";
 import { canShareMemory, hasFeature, isEdge, mayHaveWorkers } from "./features.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
-import { unpack } from "./unpack.ts";
 
 /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
 export type Build = "baseline" | "relaxed";
@@ -131,5 +131,5 @@ function whyNotCompiled(): string {
 
 /** The bytes of a build, as asc made them. */
 export function binaryOf(build: Build): Uint8Array {
-  return build === "baseline" ? unpack(baseline) : unpack(baseline, relaxed);
+  return build === "baseline" ? decompress(baseline) : decompress(baseline, relaxed);
 }

@@ -144,11 +144,11 @@ export class Engine {
 
   /** After a trap no number can be trusted, and workers may wait for thread 0: frees them, and lets all uses throw. */
   #break(name: string, at: number, cause: unknown): LowrankError {
-    const op = Object.entries(Op).find(
-      ([, code]) => name === "commit" && code === this.i32[at >>> 2],
+    const op = Object.values(Op).find(
+      ({ code }) => name === "commit" && code === this.i32[at >>> 2],
     );
     const error = new LowrankError(
-      `The engine broke in ${op?.[0] ?? name}: ${cause}. Its tensors are lost; make a new one with init().`,
+      `The engine broke in ${op?.name ?? name}: ${cause}. Its tensors are lost; make a new one with init().`,
       { cause },
     );
     this.wasm.abandon(0);

@@ -27,10 +27,10 @@ export interface Exports {
   /** 0 when memory ran out for one of its records. */
   endProgram(program: number, complete: number): number;
   /** Hides what was recorded behind a record: it cannot be reached any more. */
-  hide(before: number): void;
-  reveal(record: number): void;
+  markUnreachable(before: number): void;
+  markReachable(record: number): void;
   /** Runs what the step that is being captured has recorded. */
-  settle(): void;
+  flush(): void;
   releaseProgram(program: number): void;
   /** 0: out of memory, 1: done, 2: stopped at an index outside of its range. */
   runProgram(program: number): number;
@@ -46,6 +46,10 @@ export interface Exports {
   readsPanels(op: number, source: number): number;
   fillPanels(record: number, rows: number): void;
   unpack(record: number): void;
+  /** Moves `count` rows of 16-bit numbers, from row `first` on, to or from the panels of a weight that is stored so. */
+  moveStored(record: number, rows: number, first: number, count: number, toRows: number): void;
+  /** Makes a weight that is stored in 16 bits one of float32 in rows; 0 when out of memory. */
+  widen(record: number): number;
   copyDense(target: number, packed: number): void;
   // memory
   allocate(bytes: number): number;

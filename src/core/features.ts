@@ -113,7 +113,7 @@ export function defaultThreads(): number {
 }
 
 /**
- * The tiles that matrix products use (assembly/gemm/policy.ts): 0 and 1 are 4x8, 2 is 2x24, 3 is 4x16. Where each load is
+ * The tiles that matrix products use (assembly/gemm/blocking.ts): 0 and 1 are 4x8, 2 is 2x24, 3 is 4x16. Where each load is
  * checked against the memory's bounds by code, not by guard pages, the one with the fewest loads (1) is fastest. 2x24 is in
  * Bun, and for fused sums wherever its registers do not spill: not in V8 before 13, which has no Float16Array. 4x16 would
  * spill everywhere, but for vectors that the host pairs (wideVectors.ts) it has few enough.

@@ -1,54 +1,22 @@
-// The engine's codes, in the spelling of assembly/op.ts, tensor.ts and state.ts; a test compares them.
+// What the front end knows of the engine's memory. The ops come from the engine's own list (scripts/ops.mjs); the rest is
+// in the spelling of assembly/tensor/tensor.ts and memory/state.ts, and a test compares it.
 
-export const Op = {
-  Leaf: 0,
-  Reshape: 1,
-  Detach: 2,
-  Transpose: 3,
-  Slice: 4,
-  Concat: 5,
-  Gather: 6,
-  Add: 8,
-  Sub: 9,
-  Mul: 10,
-  Div: 11,
-  Neg: 12,
-  Exp: 13,
-  Log: 14,
-  Sqrt: 15,
-  Tanh: 16,
-  Sigmoid: 17,
-  Relu: 18,
-  GeluTanh: 19,
-  Gelu: 20,
-  Silu: 21,
-  Sum: 24,
-  Mean: 25,
-  Max: 26,
-  Softmax: 28,
-  LogSoftmax: 29,
-  CrossEntropy: 30,
-  LayerNorm: 31,
-  RmsNorm: 32,
-  Embedding: 36,
-  Rope: 37,
-  Attention: 38,
-  Dropout: 39,
-  WriteCache: 40,
-  Matmul: 44,
-  Linear: 45,
-  LinearCrossEntropy: 46,
-  Recompute: 63,
-  Backward: 64,
-  DropGradient: 65,
-  ExpectInside: 66,
-  CopyDense: 67,
-  ClipGradients: 68,
-  AdamW: 69,
-  Sgd: 70,
-} as const;
+export { Op } from "./binary/ops.ts";
 
-export type OpCode = (typeof Op)[keyof typeof Op];
+import type { Op } from "./binary/ops.ts";
+
+export type OpName = keyof typeof Op;
+
+/** An op of the list, with the names of its attributes: whole numbers, then floats. */
+export interface OpOf<Int extends string, Float extends string> {
+  readonly name: string;
+  readonly code: number;
+  readonly ints: readonly Int[];
+  readonly floats: readonly Float[];
+}
+
+/** What an op takes besides tensors, by name. */
+export type Attributes<Name extends string> = Readonly<Record<Name, number>>;
 
 /** Byte offsets of a tensor record's fields. */
 export const Field = {
@@ -65,29 +33,37 @@ export const Field = {
   root: 60,
   sourceCount: 64,
   sources: 68,
-  ints: 92,
-  floats: 132,
-  saved: 148,
-  kept: 152,
-  turned: 156,
-  place: 160,
+  saved: 92,
+  retainedGrad: 96,
+  storage: 100,
+  packedT: 104,
+  plannedGrad: 108,
+  /** Of the first attribute; as many words as the op has attributes. */
+  attributes: 112,
+} as const;
+
+/** Codes of how a weight's elements are stored. */
+export const Storage = {
+  float32: 0,
+  bfloat16: 1,
+  float16: 2,
 } as const;
 
 export const Flag = {
   RequiresGrad: 1,
   Persistent: 2,
   Packed: 4,
-  Fresh: 8,
+  Unwritten: 8,
   Captured: 16,
-  New: 32,
-  Reached: 64,
-  Kept: 128,
-  Needed: 256,
-  Hidden: 512,
+  OwnsGrad: 32,
+  HasGrad: 64,
+  CheckpointResult: 128,
+  Rerun: 256,
+  Unreachable: 512,
   Dropped: 1024,
-  Gone: 2048,
+  Reused: 2048,
   Planned: 4096,
-  Spent: 8192,
+  Consumed: 8192,
   Replaced: 16384,
   LeavesSlope: 32768,
 } as const;

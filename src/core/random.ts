@@ -1,5 +1,5 @@
 // Philox4x32-10 (Salmon et al., Parallel random numbers: as easy as 1, 2, 3; SC 2011) in plain TypeScript, word
-// for word the one of assembly/random.ts: for shuffles, sampling and seeds, where numbers are drawn one by one.
+// for word the one of assembly/math/random.ts: for shuffles, sampling and seeds, where numbers are drawn one by one.
 //
 //   key      (seed mod 2^32, seed / 2^32)
 //   counter  (position / 4 mod 2^32, position / 2^34, stream, 2); the last word keeps these numbers apart from

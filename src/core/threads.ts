@@ -1,5 +1,5 @@
 // Worker threads: each is an instance of the engine's module on the same memory that runs `serve` until a word
-// in that memory tells it to go (assembly/parallel.ts). Its script is a string, because bundlers lose files, and
+// in that memory tells it to go (assembly/tape/launch.ts). Its script is a string, because bundlers lose files, and
 // is started from a data: URL, the one kind that Node, Deno, Bun and browsers all accept.
 // Workers never keep a process alive, and are never terminated: Deno and Bun hang when a spinning one is.
 

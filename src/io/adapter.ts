@@ -25,7 +25,7 @@ import { withoutSecrets } from "../core/secrets.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import { leaf } from "../tensor/apply.ts";
+import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./adapter-tensors.ts";
 import { type FileLocation, openSource, readRequired } from "./directory.ts";

@@ -10,7 +10,7 @@ import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import { familyNames } from "../nn/names.ts";
 import { Transformer } from "../nn/transformer.ts";
-import { leaf } from "../tensor/apply.ts";
+import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { quote } from "./json.ts";
 import { Problems } from "./problems.ts";

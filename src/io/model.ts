@@ -9,7 +9,7 @@ import { isLocation, type PathLike, pathOf } from "../core/location.ts";
 import { revisionEntry } from "../core/revision.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import type { Transformer } from "../nn/transformer.ts";
-import { allOrNothing } from "../tensor/apply.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import { type FileLocation, type FileSource, openSource, readRequired } from "./directory.ts";
 import { formatModelConfig, parseModelConfig, type StoredType } from "./huggingface-config.ts";
 import type { JsonObject } from "./json.ts";

@@ -2,10 +2,10 @@
 //   q = x·Wqᵀ [B, T, H, d]   k, v = x·Wkᵀ, x·Wvᵀ [B, T, G, d]   y = attention(rope(q), rope(k), v)·Woᵀ
 // The projections are separate (q_proj, k_proj, v_proj, o_proj) or fused (c_attn, c_proj: GPT-2).
 
-import { allOrNothing } from "../tensor/apply.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import { ropeKnown } from "../tensor/rope.ts";
-import { composed } from "../tensor/scope.ts";
+import { composite } from "../tensor/scope.ts";
 import { concat, slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerCache } from "./cache.ts";
@@ -72,7 +72,7 @@ export class SelfAttention extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
-    return composed(x, () => this.#compute(x, context, cache));
+    return composite(x, () => this.#compute(x, context, cache));
   }
 
   #compute(x: Tensor, context: Context, cache: LayerCache | null): Tensor {

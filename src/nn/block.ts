@@ -1,8 +1,8 @@
 // One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
 
-import { allOrNothing } from "../tensor/apply.ts";
 import { add } from "../tensor/elementwise.ts";
-import { composed } from "../tensor/scope.ts";
+import { allOrNothing } from "../tensor/record.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { SelfAttention } from "./attention.ts";
 import type { LayerCache } from "./cache.ts";
@@ -42,7 +42,7 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
-    return composed(h, () => this.#compute(h, context, cache));
+    return composite(h, () => this.#compute(h, context, cache));
   }
 
   #compute(h: Tensor, context: Context, cache: LayerCache | null): Tensor {

@@ -3,8 +3,8 @@
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
-import { allOrNothing } from "../tensor/apply.ts";
 import { zeros } from "../tensor/create.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelConfig } from "./config.ts";
 

@@ -3,8 +3,8 @@
 import { UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
-import { leaf } from "../tensor/apply.ts";
 import { embedding } from "../tensor/embedding.ts";
+import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** What every layer of a forward pass shares. */

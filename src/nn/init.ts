@@ -1,7 +1,7 @@
 // Where a layer's parameters come from: an initializer makes the persistent tensor for a shape and a role.
 
-import { leaf } from "../tensor/apply.ts";
 import { normal } from "../tensor/random.ts";
+import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** What a parameter is for: it decides the initial values. */

@@ -1,10 +1,10 @@
 // A linear layer, y = x·Wᵀ + b.
 
-import { allOrNothing } from "../tensor/apply.ts";
 import { type CrossEntropyOptions, crossEntropy } from "../tensor/crossEntropy.ts";
 import { linear } from "../tensor/linear.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
-import { composed } from "../tensor/scope.ts";
+import { allOrNothing } from "../tensor/record.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import { Module } from "./module.ts";
@@ -82,7 +82,7 @@ export class Linear extends Module implements LinearLike {
   /** The cross-entropy of `forward(x)` as logits; without a bias they are not stored. See `linearCrossEntropy`. */
   loss(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
     if (!this.hasBias) return linearCrossEntropy(x, this.weight, targets, options);
-    return composed(x, () => crossEntropy(this.forward(x), targets, options));
+    return composite(x, () => crossEntropy(this.forward(x), targets, options));
   }
 
   protected override *linearWeights(): Generator<Tensor> {

@@ -1,9 +1,9 @@
 // The feed-forward part of a block: down(act(gate(x)) ∘ up(x)) (SwiGLU, Shazeer 2020), or down(act(up(x))).
 
 import { gelu, relu, silu } from "../tensor/activation.ts";
-import { allOrNothing } from "../tensor/apply.ts";
 import { mul } from "../tensor/elementwise.ts";
-import { composed } from "../tensor/scope.ts";
+import { allOrNothing } from "../tensor/record.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Activation, ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
@@ -49,7 +49,7 @@ export class Mlp extends Module implements Layer {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor): Tensor {
-    return composed(x, () => this.#compute(x));
+    return composite(x, () => this.#compute(x));
   }
 
   #compute(x: Tensor): Tensor {

@@ -1,7 +1,7 @@
 // Normalisation of rows, with a learned gain.
 
-import { allOrNothing } from "../tensor/apply.ts";
 import { layerNorm, rmsNorm } from "../tensor/norm.ts";
+import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
 import type { Layer } from "./layer.ts";

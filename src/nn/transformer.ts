@@ -4,10 +4,10 @@
 
 import { ShapeError, UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { allOrNothing, leaf } from "../tensor/apply.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
-import { composed } from "../tensor/scope.ts";
+import { allOrNothing, leaf } from "../tensor/record.ts";
+import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { TokenBatch } from "./batch.ts";
 import { Body, type BodyLike } from "./body.ts";
@@ -119,7 +119,7 @@ export class Transformer extends Module {
 
   /** Hidden states after the last norm, [B, T, D]. */
   hidden(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(this, () => this.#hidden(ids, options));
+    return composite(this, () => this.#hidden(ids, options));
   }
 
   #hidden(ids: Tensor, options: ForwardOptions): Tensor {
@@ -147,12 +147,12 @@ export class Transformer extends Module {
    *   UsageError when a cache, through which no gradient flows, is written while gradients are recorded
    */
   forward(ids: Tensor, options: ForwardOptions = {}): Tensor {
-    return composed(this, () => this.head.forward(this.#hidden(ids, options)));
+    return composite(this, () => this.head.forward(this.#hidden(ids, options)));
   }
 
   /** The cross-entropy of a batch in nats, a scalar. */
   loss(batch: TokenBatch, options: LossOptions = {}): Tensor {
-    return composed(this, () => this.#loss(batch, options));
+    return composite(this, () => this.#loss(batch, options));
   }
 
   #loss(batch: TokenBatch, options: LossOptions): Tensor {

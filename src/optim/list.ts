@@ -1,4 +1,4 @@
-// The list of parameters that the engine's optimizers read (assembly/optim.ts), laid out in its memory:
+// The list of parameters that the engine's optimizers read (assembly/ops/optimizer.ts), laid out in its memory:
 //   | count, β1, β2, 1−β1, 1−β2, ε, momentum, nesterov, factor; 64 bytes | slot 0 | slot 1 | ...
 //   slot, 40 bytes: | record, m, v, rate, decay, rootCorrection, squares (float64), updated |
 

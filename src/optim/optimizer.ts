@@ -1,5 +1,5 @@
 // What all optimizers share: groups, steps, moments that are made when a parameter is first stepped, and a state
-// that can be saved. The arithmetic is the engine's (assembly/optim.ts): one fused pass over all parameters.
+// that can be saved. The arithmetic is the engine's (assembly/ops/optimizer.ts): one fused pass over all parameters.
 //
 // A parameter without a gradient is skipped, its moments and its count of steps included.
 

@@ -1,13 +1,13 @@
 // Functions of one number, applied to every element.
 
-import { Op, type OpCode } from "../core/op.ts";
+import { Op, type OpOf } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
-function map(op: OpCode, name: string, x: Tensor): Tensor {
+function map(op: OpOf<never, never>, name: string, x: Tensor): Tensor {
   expectFloat(name, x);
-  return apply(op, [x], x.shape);
+  return apply(op, [x], x.shape, {});
 }
 
 /** −x. */

@@ -21,9 +21,9 @@ class Place {
     this.now = ask();
   }
 
-  /** `y` is the op whose attribute 0 it is. */
+  /** `y` is the op whose first attribute it is. */
   follow(y: Tensor): Tensor {
-    if (this.#again !== null) recording()?.moves(y.address + Field.ints, this.#again);
+    if (this.#again !== null) recording()?.moves(y.address + Field.attributes, this.#again);
     return y;
   }
 }
@@ -89,8 +89,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     refuse(`${tq} queries from position ${now} on do not stand among ${length} keys`);
   });
   const sources = starts === undefined ? [q, k, v] : [q, k, v, starts];
-  const attributes = { ints: [place.now], floats: [scale] };
-  return place.follow(apply(Op.Attention, sources, q.shape, attributes));
+  return place.follow(apply(Op.Attention, sources, q.shape, { offset: place.now, scale }));
 }
 
 /**
@@ -129,7 +128,7 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => 
       "A captured function cannot write into a cache at a fixed place. Give the offset as a function: replays ask it again.",
     );
   }
-  const written = apply(Op.WriteCache, [rows, cache], [], { ints: [place.now], dtype: "int32" });
+  const written = apply(Op.WriteCache, [rows, cache], [], { offset: place.now }, "int32");
   place.follow(written);
   if (written.persistent) written.dispose();
 }

@@ -3,7 +3,7 @@
 import { ShapeError, UsageError } from "../core/error.ts";
 import { typedArrayOf } from "../core/realm.ts";
 import { recording } from "../core/recording.ts";
-import { type LeafOptions, leaf } from "./apply.ts";
+import { type LeafOptions, leaf } from "./record.ts";
 import type { Tensor, Values } from "./tensor.ts";
 
 /** Numbers, or numbers nested in arrays of equal length. */

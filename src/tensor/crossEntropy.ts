@@ -1,12 +1,12 @@
 // The loss of next-token prediction.
 
 import { ShapeError, UsageError } from "../core/error.ts";
-import { Op } from "../core/op.ts";
+import { type Attributes, Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import { mul } from "./elementwise.ts";
 import { expectIndices } from "./indices.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import { Tensor } from "./tensor.ts";
 
 /** Which rows count in a cross-entropy, and how they are put together. */
@@ -19,14 +19,14 @@ export interface CrossEntropyOptions {
   readonly factor?: Tensor;
 }
 
-/** The record's attributes [ignoreIndex, mean]; checks targets, which must be `shape` of int32 in [0, classes). */
+/** The attributes of a loss; checks targets, which must be `shape` of int32 in [0, classes). */
 export function lossAttributes(
   op: string,
   shape: readonly number[],
   classes: number,
   targets: Tensor,
   options: CrossEntropyOptions,
-): readonly [number, number] {
+): Attributes<"ignoreIndex" | "mean"> {
   const { ignoreIndex = -100, reduction = "mean", factor } = options;
   if (`${targets.shape}` !== `${shape}` || targets.rank !== shape.length) {
     throw new ShapeError(
@@ -50,7 +50,7 @@ export function lossAttributes(
     );
   }
   expectIndices(targets, { op, name: "target", limit: classes, except: ignoreIndex });
-  return [ignoreIndex, reduction === "mean" ? 1 : 0];
+  return { ignoreIndex, mean: Number(reduction === "mean") };
 }
 
 /**
@@ -71,8 +71,8 @@ export function crossEntropy(
   }
   const classes = logits.shape.at(-1) ?? 0;
   const rows = logits.shape.slice(0, -1);
-  const ints = lossAttributes("crossEntropy", rows, classes, targets, options);
-  const loss = (): Tensor => apply(Op.CrossEntropy, [logits, targets], [], { ints });
+  const attributes = lossAttributes("crossEntropy", rows, classes, targets, options);
+  const loss = (): Tensor => apply(Op.CrossEntropy, [logits, targets], [], attributes);
   const { factor } = options;
-  return factor === undefined ? loss() : composed(logits, () => mul(loss(), factor));
+  return factor === undefined ? loss() : composite(logits, () => mul(loss(), factor));
 }

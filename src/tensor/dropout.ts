@@ -32,5 +32,5 @@ export function dropout(x: Tensor, options: DropoutOptions = {}): Tensor {
     throw new UsageError(`dropout got p = ${p}; it must be at least 0 and below 1.`);
   }
   if (!training || p === 0) return x;
-  return apply(Op.Dropout, [x], x.shape, { ints: [nextDropout(x.engine)], floats: [p] });
+  return apply(Op.Dropout, [x], x.shape, { ordinal: nextDropout(x.engine), p });
 }

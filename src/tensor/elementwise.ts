@@ -1,32 +1,41 @@
 // Arithmetic element by element, with NumPy's broadcasting. Either operand may be a number.
 
 import { ShapeError, UsageError } from "../core/error.ts";
-import { Op, type OpCode } from "../core/op.ts";
+import { Op, type OpOf } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { broadcastShape, expectFloat } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
 // Where the engine finds a number operand: nowhere, first, second (assembly/ops/elementwise.ts).
+const NO_NUMBER = 0;
 const NUMBER_FIRST = 1;
 const NUMBER_SECOND = 2;
 
-function combine(op: OpCode, name: string, a: Tensor | number, b: Tensor | number): Tensor {
+function combine(
+  op: OpOf<"numberAt", "number">,
+  name: string,
+  a: Tensor | number,
+  b: Tensor | number,
+): Tensor {
   if (typeof a === "number") {
     if (typeof b === "number") {
       throw new UsageError(`${name} got two numbers, ${a} and ${b}; one must be a tensor.`);
     }
     expectFloat(name, b);
-    return apply(op, [b], b.shape, { ints: [NUMBER_FIRST], floats: [a] });
+    return apply(op, [b], b.shape, { numberAt: NUMBER_FIRST, number: a });
   }
   expectFloat(name, a);
-  if (typeof b === "number") return apply(op, [a], a.shape, { ints: [NUMBER_SECOND], floats: [b] });
+  if (typeof b === "number") return apply(op, [a], a.shape, { numberAt: NUMBER_SECOND, number: b });
   expectFloat(name, b);
   const misfit = (m: number, n: number, axis: number): ShapeError =>
     new ShapeError(
       `${name} cannot broadcast [${a.shape}] with [${b.shape}]: axis ${axis} of the result would be ${m} and ${n} long. ` +
         "Sizes must be equal, or one of them 1.",
     );
-  return apply(op, [a, b], broadcastShape(a.shape, b.shape, misfit));
+  return apply(op, [a, b], broadcastShape(a.shape, b.shape, misfit), {
+    numberAt: NO_NUMBER,
+    number: 0,
+  });
 }
 
 /**

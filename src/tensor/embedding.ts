@@ -21,5 +21,5 @@ export function embedding(ids: Tensor, table: Tensor): Tensor {
     );
   }
   expectIndices(ids, { op: "embedding", name: "id", limit: rows });
-  return apply(Op.Embedding, [ids, table], [...ids.shape, width]);
+  return apply(Op.Embedding, [ids, table], [...ids.shape, width], {});
 }

@@ -13,7 +13,7 @@ export function gradientOf(
   size: number,
 ): Float32Array | null {
   const root = (i32[(record + Field.root) >>> 2] ?? 0) >>> 0;
-  const isReached = ((i32[(root + Field.flags) >>> 2] ?? 0) & Flag.Reached) !== 0;
-  const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.kept) >>> 2] || 0) >>> 2;
+  const isReached = ((i32[(root + Field.flags) >>> 2] ?? 0) & Flag.HasGrad) !== 0;
+  const at = (i32[(root + Field.grad) >>> 2] || i32[(root + Field.retainedGrad) >>> 2] || 0) >>> 2;
   return isReached && at !== 0 ? f32.subarray(at, at + size) : null;
 }

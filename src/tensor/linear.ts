@@ -75,7 +75,10 @@ export function linear(
   }
   const ordinal = dropout > 0 ? nextDropout(x.engine) : 0;
   return apply(Op.Linear, sources, [...x.shape.slice(0, -1), n], {
-    ints: [bias === null ? 0 : 1, branch === null ? 0 : 1, ordinal],
-    floats: [branch?.scale ?? 1, dropout],
+    hasBias: Number(bias !== null),
+    hasBranch: Number(branch !== null),
+    ordinal,
+    scale: branch?.scale ?? 1,
+    dropout,
   });
 }

@@ -6,7 +6,7 @@ import { apply } from "./apply.ts";
 import { type CrossEntropyOptions, crossEntropy, lossAttributes } from "./crossEntropy.ts";
 import { mul } from "./elementwise.ts";
 import { expectBranch, type LowRankBranch, linear } from "./linear.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** How the loss counts and averages, and a branch beside the weight. */
@@ -43,18 +43,23 @@ export function linearCrossEntropy(
     );
   }
   if (lowRank !== undefined && expectBranch(lowRank, classes, k) > 0) {
-    return composed(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
+    return composite(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
   }
   const rows = x.shape.slice(0, -1);
   const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
   if (factor?.requiresGrad) {
     const plain = lowRank === undefined ? unscaled : { ...unscaled, lowRank };
-    return composed(x, () => mul(linearCrossEntropy(x, weight, targets, plain), factor));
+    return composite(x, () => mul(linearCrossEntropy(x, weight, targets, plain), factor));
   }
   const sources = [x, weight, targets];
   if (lowRank !== undefined) sources.push(lowRank.a, lowRank.b);
   if (factor !== undefined) sources.push(factor);
   const given = (part: unknown): number => Number(part !== undefined);
-  const ints = [...loss, given(lowRank), Number(!weight.requiresGrad), given(factor)];
-  return apply(Op.LinearCrossEntropy, sources, [], { ints, floats: [lowRank?.scale ?? 1] });
+  return apply(Op.LinearCrossEntropy, sources, [], {
+    ...loss,
+    hasBranch: given(lowRank),
+    frozen: Number(!weight.requiresGrad),
+    hasFactor: given(factor),
+    scale: lowRank?.scale ?? 1,
+  });
 }

@@ -4,7 +4,7 @@ import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { broadcastShape } from "./check.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
@@ -15,7 +15,7 @@ function misfit(a: Tensor, b: Tensor, why: string): ShapeError {
 
 /** A vector on either side becomes a matrix, and its axis goes again; in the engine of a, current or not. */
 function throughMatrices(a: Tensor, b: Tensor): Tensor {
-  return composed(a, () => {
+  return composite(a, () => {
     const left = a.rank === 1 ? a.reshape([1, a.size]) : a;
     const right = b.rank === 1 ? b.reshape([b.size, 1]) : b;
     const product = matmul(left, right);
@@ -47,5 +47,5 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const leading = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2), (left, right) =>
     misfit(a, b, `their leading axes ${left} and ${right} do not broadcast`),
   );
-  return apply(Op.Matmul, [a, b], [...leading, m, n]);
+  return apply(Op.Matmul, [a, b], [...leading, m, n], {});
 }

@@ -30,8 +30,8 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor | null, eps: n
   const parameters = bias === null ? [weight] : [weight, bias];
   expectOperands("layerNorm", x, parameters, eps);
   return apply(Op.LayerNorm, [x, ...parameters], x.shape, {
-    ints: [bias === null ? 0 : 1],
-    floats: [eps],
+    hasBias: Number(bias !== null),
+    eps,
   });
 }
 
@@ -43,5 +43,5 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor | null, eps: n
  */
 export function rmsNorm(x: Tensor, weight: Tensor, eps: number): Tensor {
   expectOperands("rmsNorm", x, [weight], eps);
-  return apply(Op.RmsNorm, [x, weight], x.shape, { floats: [eps] });
+  return apply(Op.RmsNorm, [x, weight], x.shape, { hasBias: 0, eps });
 }

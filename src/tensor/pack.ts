@@ -1,4 +1,4 @@
-// Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/frozen.ts).
+// Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/tape/packedWeight.ts).
 
 import { UsageError } from "../core/error.ts";
 import type { Tensor } from "./tensor.ts";
@@ -24,7 +24,13 @@ export function expectPrepack({ prepack }: PackOptions): void {
 /** Packs a weight, or on a MemoryError leaves it as it was; see `Tensor.pack`. */
 export function pack(weight: Tensor, options: PackOptions): void {
   expectPrepack(options);
-  const { engine, prepack: before } = weight;
+  const { engine, prepack: before, storage } = weight;
+  if (storage !== "float32" && options.prepack === "both") {
+    throw new UsageError(
+      `A weight stored as ${storage} has one packed form; prepack: "both" would take four times its memory. ` +
+        'Pack it with prepack: "forward", or unpack() it first, which makes it float32.',
+    );
+  }
   if (before === null) {
     const { persistent, requiresGrad, rank, dtype, shape } = weight;
     if (!persistent || requiresGrad || rank !== 2 || dtype !== "float32") {
@@ -69,7 +75,12 @@ export function packAll(weights: ReadonlySet<Tensor>, options: PackOptions): voi
 
 /** Overwrites a packed weight with as many values, row-major. */
 export function setPacked(weight: Tensor, values: ArrayLike<number>): void {
-  const { engine } = weight;
+  const { engine, storage } = weight;
+  if (storage !== "float32") {
+    throw new UsageError(
+      `set() cannot write float32 values into a weight stored as ${storage}. Call unpack() first, which makes it float32.`,
+    );
+  }
   const rows = engine.wasm.allocate(4 * weight.size) >>> 0;
   if (rows === 0) engine.outOfMemory("a packed weight's values");
   engine.f32.set(values, rows >>> 2);

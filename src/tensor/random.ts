@@ -4,7 +4,7 @@
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import { recording } from "../core/recording.ts";
-import { type LeafOptions, leaf } from "./apply.ts";
+import { type LeafOptions, leaf } from "./record.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** How random numbers are drawn. */

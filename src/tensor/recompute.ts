@@ -6,7 +6,7 @@
 //     h = recompute(() => block.forward(input));
 //   }
 //
-// The engine keeps what `fn` recorded, but not what its ops made; backward runs the ops again (assembly/segment.ts).
+// The engine keeps what `fn` recorded, but not what its ops made; backward runs the ops again (assembly/tape/recompute.ts).
 // `fn` itself is called once.
 
 import { current, type Lifetime } from "../core/engine.ts";
@@ -14,7 +14,7 @@ import { Op } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { expectSynchronous } from "../core/synchronous.ts";
 import { apply } from "./apply.ts";
-import { composed, hiding, recordsGradients, replaced, scope, tensorsIn } from "./scope.ts";
+import { composite, hiding, recordsGradients, replaced, scope, tensorsIn } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -29,7 +29,7 @@ export function recompute<T>(fn: () => T): T {
   const engine = current();
   const call = (): T => expectSynchronous(fn(), "recompute");
   const run = (): T => (recording() === null ? call() : hiding(engine, call));
-  if (engine.scopes.length === 0) return composed({ engine }, run);
+  if (engine.scopes.length === 0) return composite({ engine }, run);
   if (engine.inSegment) return run();
   // Nothing will run again: an inner scope frees as much.
   if (!recordsGradients(engine)) return scope(run);
@@ -51,7 +51,7 @@ export function recompute<T>(fn: () => T): T {
     close();
     // Views, which come behind the segment: a backward pass may start from them.
     for (const tensor of kept) {
-      results.set(tensor, apply(Op.Reshape, [tensor], tensor.shape, { dtype: tensor.dtype }));
+      results.set(tensor, apply(Op.Reshape, [tensor], tensor.shape, {}, tensor.dtype));
     }
     return replaced(result, results) as T;
   } finally {

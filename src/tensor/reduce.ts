@@ -1,7 +1,7 @@
 // Sum, mean and maximum over a set of axes.
 
 import { ShapeError } from "../core/error.ts";
-import { Op, type OpCode } from "../core/op.ts";
+import { Op, type OpOf } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
@@ -14,7 +14,12 @@ export interface ReduceOptions {
   readonly keepdim?: boolean;
 }
 
-function reduce(op: OpCode, name: string, x: Tensor, options: ReduceOptions): Tensor {
+function reduce(
+  op: OpOf<"axes", "count">,
+  name: string,
+  x: Tensor,
+  options: ReduceOptions,
+): Tensor {
   expectFloat(name, x);
   const axes = options.axes?.map((axis) => axisOf(name, axis, x)) ?? x.shape.map((_, axis) => axis);
   if (new Set(axes).size !== axes.length) {
@@ -35,7 +40,7 @@ function reduce(op: OpCode, name: string, x: Tensor, options: ReduceOptions): Te
     );
   }
   const shape = options.keepdim ? kept : x.shape.filter((_, axis) => !axes.includes(axis));
-  return apply(op, [x], shape, { ints: [mask], floats: [count] });
+  return apply(op, [x], shape, { axes: mask, count });
 }
 
 /** The sum over the axes; an empty sum is 0. */

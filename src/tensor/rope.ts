@@ -3,9 +3,10 @@
 import { current } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
-import { apply, leaf } from "./apply.ts";
+import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import { expectIndices } from "./indices.ts";
+import { leaf } from "./record.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Which numbers of a head are a pair: (i, i + D/2), as in Hugging Face's Llama, or (2i, 2i + 1), as in the paper. */
@@ -65,7 +66,9 @@ export function ropeKnown(x: Tensor, table: Tensor, positions: Tensor, style: Ro
 }
 
 function turn(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Tensor {
-  return apply(Op.Rope, [x, table, positions], x.shape, { ints: [style === "half" ? 0 : 1] });
+  return apply(Op.Rope, [x, table, positions], x.shape, {
+    interleaved: Number(style === "interleaved"),
+  });
 }
 
 function expectFit(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): void {

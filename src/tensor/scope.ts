@@ -7,7 +7,7 @@
 import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { recording } from "../core/recording.ts";
 import { expectSynchronous } from "../core/synchronous.ts";
-import { allOrNothing, detached, leaf } from "./apply.ts";
+import { allOrNothing, detached, leaf } from "./record.ts";
 import { Tensor, type Values } from "./tensor.ts";
 
 /** All tensors in a returned value: the value itself, or those in arrays and plain objects of it. */
@@ -98,7 +98,7 @@ export function innerScope<T>(engine: Engine, fn: () => T): T {
 // Runs a function that is made of several ops in the engine of its owner: outside of scopes, where each op's result
 // lives until disposed and none can be differentiated, what lies between its ops is freed; inside, the ops are recorded
 // as they are.
-export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
+export function composite<T>({ engine }: { readonly engine: Engine }, fn: () => T): T {
   return engine.run(() => {
     if (engine.scopes.length === 0) return scope(() => noGrad(fn));
     return recording() === null ? fn() : hiding(engine, fn);
@@ -109,8 +109,8 @@ export function composed<T>({ engine }: { readonly engine: Engine }, fn: () => T
 export function hiding<T>(engine: Engine, fn: () => T): T {
   const before = engine.wasm.lastRecord();
   const result = fn();
-  engine.wasm.hide(before);
-  for (const tensor of tensorsIn(result)) engine.wasm.reveal(tensor.address);
+  engine.wasm.markUnreachable(before);
+  for (const tensor of tensorsIn(result)) engine.wasm.markReachable(tensor.address);
   return result;
 }
 

@@ -5,7 +5,7 @@ import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
 import { expectIndices } from "./indices.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Sources of one concat record. */
@@ -36,7 +36,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
         "The product of the sizes must be the same; at most one size may be -1.",
     );
   }
-  return apply(Op.Reshape, [x], full, { dtype: x.dtype });
+  return apply(Op.Reshape, [x], full, {}, x.dtype);
 }
 
 /**
@@ -52,7 +52,14 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     );
   }
   const shape = order.map((axis) => x.shape[axis] ?? 1);
-  return apply(Op.Transpose, [x], shape, { ints: order });
+  return apply(Op.Transpose, [x], shape, {
+    axis0: order[0] ?? 0,
+    axis1: order[1] ?? 0,
+    axis2: order[2] ?? 0,
+    axis3: order[3] ?? 0,
+    axis4: order[4] ?? 0,
+    axis5: order[5] ?? 0,
+  });
 }
 
 /** x with two axes exchanged. */
@@ -83,7 +90,7 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
     );
   }
   const shape = x.shape.map((n, k) => (k === along ? stop - from : n));
-  return apply(Op.Slice, [x], shape, { ints: [along, from] });
+  return apply(Op.Slice, [x], shape, { axis: along, start: from });
 }
 
 /**
@@ -105,7 +112,7 @@ export function concat(list: readonly Tensor[], axis: number): Tensor {
     }
   }
   if (list.length <= MOST_PARTS) return join(list, along);
-  return composed(first, () => join(list, along));
+  return composite(first, () => join(list, along));
 }
 
 function join(list: readonly Tensor[], axis: number): Tensor {
@@ -118,7 +125,7 @@ function join(list: readonly Tensor[], axis: number): Tensor {
   let total = 0;
   for (const part of list) total += part.shape[axis] ?? 0;
   const shape = (list[0]?.shape ?? []).map((n, k) => (k === axis ? total : n));
-  return apply(Op.Concat, list, shape, { ints: [axis] });
+  return apply(Op.Concat, list, shape, { axis });
 }
 
 function checkIndex(op: string, index: Tensor, x: Tensor, axis: number): void {
@@ -143,7 +150,7 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
     );
   }
   checkIndex("gather", index, x, along);
-  return apply(Op.Gather, [x, index], index.shape, { ints: [along, 0] });
+  return apply(Op.Gather, [x, index], index.shape, { axis: along, whole: 0 });
 }
 
 /**
@@ -160,5 +167,5 @@ export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
   }
   checkIndex("indexSelect", index, x, along);
   const shape = x.shape.map((n, k) => (k === along ? index.size : n));
-  return apply(Op.Gather, [x, index], shape, { ints: [along, 1] });
+  return apply(Op.Gather, [x, index], shape, { axis: along, whole: 1 });
 }

@@ -1,20 +1,20 @@
 // Softmax and its logarithm.
 
-import { Op, type OpCode } from "../core/op.ts";
+import { Op, type OpOf } from "../core/op.ts";
 import { apply } from "./apply.ts";
 import { axisOf, expectFloat } from "./check.ts";
-import { composed } from "./scope.ts";
+import { composite } from "./scope.ts";
 import { transpose } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
-function along(op: OpCode, name: string, x: Tensor, axis: number): Tensor {
+function along(op: OpOf<never, never>, name: string, x: Tensor, axis: number): Tensor {
   expectFloat(name, x);
   const from = axisOf(name, axis, x);
-  if (from === x.rank - 1) return apply(op, [x], x.shape);
+  if (from === x.rank - 1) return apply(op, [x], x.shape, {});
   // The engine works along rows.
-  return composed(x, () => {
+  return composite(x, () => {
     const turned = transpose(x, from, -1);
-    return transpose(apply(op, [turned], turned.shape), from, -1);
+    return transpose(apply(op, [turned], turned.shape, {}), from, -1);
   });
 }
 

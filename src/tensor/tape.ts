@@ -2,13 +2,13 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
-import { Field, Flag, Op } from "../core/op.ts";
+import { Field, Flag, Op, type OpName } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { gradientOf } from "./gradient.ts";
 
 /** A record of the tape, or a tensor that records start from (op "Leaf"). */
 export interface TapeEntry {
-  readonly op: keyof typeof Op;
+  readonly op: OpName;
   readonly shape: readonly number[];
   /** The entries that it was made from, by their place in the list. */
   readonly sources: readonly number[];
@@ -21,7 +21,7 @@ export interface TapeEntry {
   readonly gradNorm: number | null;
 }
 
-const names = new Map(Object.entries(Op).map(([name, code]) => [code as number, name]));
+const names = new Map<number, OpName>(Object.values(Op).map(({ code, name }) => [code, name]));
 
 function norm(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
@@ -56,17 +56,17 @@ class Listing {
     const known = this.#places.get(record);
     if (known !== undefined) return known;
     const code = this.#field(record, Field.op);
-    const isView = code === Op.Reshape || code === Op.Detach;
+    const isView = code === Op.Reshape.code || code === Op.Detach.code;
     const size = this.#field(record, Field.size);
     const sources = this.#words(record, Field.sources, this.#field(record, Field.sourceCount));
     const gradient = gradientOf(this.#engine, record, size);
     const entry: TapeEntry = {
       sources: sources.map((source) => this.place(source)),
-      op: (names.get(code) ?? "Leaf") as keyof typeof Op,
+      op: names.get(code) ?? "Leaf",
       shape: this.#words(record, Field.dims, this.#field(record, Field.rank)),
       requiresGrad: (this.#field(record, Field.flags) & Flag.RequiresGrad) !== 0,
       bytes: isView ? 0 : size * 4,
-      milliseconds: code === Op.Leaf ? 0 : this.#milliseconds(record),
+      milliseconds: code === Op.Leaf.code ? 0 : this.#milliseconds(record),
       gradNorm: gradient === null ? null : norm(gradient),
     };
     this.#places.set(record, this.entries.length);
@@ -85,7 +85,7 @@ export function listTape(engine: Engine = current()): TapeEntry[] {
       "There is no tape outside of scopes. Call listTape() inside scope(() => { ... }).",
     );
   }
-  if (recording() !== null) engine.wasm.settle();
+  if (recording() !== null) engine.wasm.flush();
   const records: number[] = [];
   for (let r = engine.wasm.lastRecord() >>> 0; r !== 0; ) {
     records.push(r);

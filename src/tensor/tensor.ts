@@ -6,15 +6,16 @@
 
 import type { Engine, Lifetime } from "../core/engine.ts";
 import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
-import { Field, Flag } from "../core/op.ts";
+import { Field, Flag, Op, Storage } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import * as activation from "./activation.ts";
-import { copyOf, detached } from "./apply.ts";
+import { apply } from "./apply.ts";
 import { expectDifferentiable, expectNotCaptured } from "./check.ts";
 import * as elementwise from "./elementwise.ts";
 import { gradientOf } from "./gradient.ts";
 import { matmul } from "./matmul.ts";
 import { type PackOptions, type Prepack, pack, setPacked } from "./pack.ts";
+import { copyOf } from "./record.ts";
 import * as reduce from "./reduce.ts";
 import * as shapes from "./shape.ts";
 import { logSoftmax, softmax } from "./softmax.ts";
@@ -91,15 +92,22 @@ export class Tensor {
     return this.#hasFlag(Flag.Packed);
   }
 
+  /** How the elements are stored: a frozen weight may keep the 16 bits of its file. All compute in float32. */
+  get storage(): keyof typeof Storage {
+    const code = this.#field(Field.storage);
+    if (code === Storage.float32) return "float32";
+    return code === Storage.float16 ? "float16" : "bfloat16";
+  }
+
   /** The packed forms that are kept of a frozen weight; null for a tensor in rows. */
   get prepack(): Prepack | null {
     if (!this.packed) return null;
-    return this.#field(Field.turned) === 0 ? "forward" : "both";
+    return this.#field(Field.packedT) === 0 ? "forward" : "both";
   }
 
   /** True in a captured step for what a module made on the way to its result, once a backward pass is over. */
   get isGone(): boolean {
-    return this.#hasFlag(Flag.Gone);
+    return this.#hasFlag(Flag.Reused);
   }
 
   /** True for what a captured step gave. */
@@ -227,7 +235,7 @@ export class Tensor {
 
   /** The same values, cut off from the tape. */
   detach(): Tensor {
-    return detached(this);
+    return apply(Op.Detach, [this], this.shape, {}, this.dtype);
   }
 
   /** A copy; of a packed weight, in rows. */
@@ -243,11 +251,12 @@ export class Tensor {
     pack(this, options);
   }
 
-  /** Lays a packed weight out in rows again. */
+  /** Lays a packed weight out in rows again; one that is stored in 16 bits becomes float32. */
   unpack(): void {
     if (!this.packed) return;
     this.engine.noteChange(this.address);
-    this.engine.wasm.unpack(this.address);
+    if (this.storage === "float32") this.engine.wasm.unpack(this.address);
+    else if (this.engine.wasm.widen(this.address) === 0) this.engine.outOfMemory("a wider weight");
   }
 
   /** Releases a persistent tensor; inside a scope its memory is freed when the outermost scope closes. */

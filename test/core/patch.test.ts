@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { binaryOf } from "../../src/core/compile.ts";
-import { unpack } from "../../src/core/unpack.ts";
+import { decompress } from "../../src/core/decompress.ts";
 
 type MakePatch = (base: Uint8Array, target: Uint8Array) => Uint8Array;
 
@@ -29,7 +29,7 @@ const { toPrintable } = (await import(
 )) as { toPrintable: (bytes: Uint8Array) => string };
 
 function applyPatch(base: Uint8Array, patch: Uint8Array): Uint8Array {
-  return unpack(toPrintable(base), toPrintable(patch));
+  return decompress(toPrintable(base), toPrintable(patch));
 }
 
 // Few different bytes, so that pieces of the base occur again.

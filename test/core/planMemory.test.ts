@@ -9,7 +9,7 @@ import { tensor } from "../../src/tensor/create.ts";
 import { crossEntropy } from "../../src/tensor/crossEntropy.ts";
 import { linear } from "../../src/tensor/linear.ts";
 import { normal } from "../../src/tensor/random.ts";
-import { composed, scope } from "../../src/tensor/scope.ts";
+import { composite, scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { engines } from "../support/engines.ts";
 
@@ -35,7 +35,7 @@ function mlp(): World {
   const one = { a: made([4, NARROW], true), b: made([WIDE, 4], true), scale: 0.5 };
   const two = { a: made([4, WIDE], true), b: made([NARROW, 4], true), scale: 0.5 };
   const loss = (): Tensor =>
-    composed(x, () =>
+    composite(x, () =>
       linear(gelu(linear(x.neg(), up, null, one)), down, null, two)
         .tanh()
         .sum(),
@@ -52,7 +52,7 @@ function head(): World {
     Int32Array.from({ length: ROWS }, (_, i) => (i % 9 === 0 ? -100 : (i * 7) % WIDE)),
     { persistent: true },
   );
-  return { trained: [x, w], loss: () => composed(x, () => crossEntropy(linear(x, w), targets)) };
+  return { trained: [x, w], loss: () => composite(x, () => crossEntropy(linear(x, w), targets)) };
 }
 
 /** What the engine holds after two runs of a captured step, of the arena at most and beside it. */

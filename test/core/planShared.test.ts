@@ -8,7 +8,7 @@ import { tensor } from "../../src/tensor/create.ts";
 import { linearCrossEntropy } from "../../src/tensor/linearCrossEntropy.ts";
 import { normal } from "../../src/tensor/random.ts";
 import { recompute } from "../../src/tensor/recompute.ts";
-import { composed, scope } from "../../src/tensor/scope.ts";
+import { composite, scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { engine, inEngine } from "../support/inEngine.ts";
 
@@ -29,7 +29,7 @@ inEngine("no gradient takes the place of values that the op has as a detached so
     { dtype: "int32", persistent: true },
   );
   const body = (w: Tensor): void =>
-    composed({ engine }, () => {
+    composite({ engine }, () => {
       const x = w.neg();
       // The weight is read for each chunk of 128 rows, in backward again where the loss is a sum.
       return linearCrossEntropy(x, x.detach(), targets, { reduction: "sum" });
@@ -43,11 +43,11 @@ inEngine(
   () => {
     const c = normal([300, 32], { seed: 2, persistent: true });
     const body = (w: Tensor): void => {
-      const late = composed({ engine }, () => {
+      const late = composite({ engine }, () => {
         const before = c.exp();
         return recompute(() => w.mul(before.tanh()).tanh());
       });
-      const chain = composed({ engine }, () =>
+      const chain = composite({ engine }, () =>
         gelu(gelu(w.tanh().add(w)).mul(w))
           .mul(w)
           .sum(),

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { unpack } from "../../src/core/unpack.ts";
+import { decompress } from "../../src/core/decompress.ts";
 
 // The script lies beside dist/, where this file runs.
 const { toPrintable } = (await import(
@@ -14,15 +14,15 @@ const many = fc.uint8Array({ maxLength: 2000 });
 test("the text of any bytes gives them back", () => {
   fc.assert(
     fc.property(fc.oneof(few, many), (bytes) => {
-      assert.equal(unpack(toPrintable(bytes)), bytes);
+      assert.equal(decompress(toPrintable(bytes)), bytes);
     }),
   );
 });
 
 test("bytes that occur equally often, and all of them, come back in order", () => {
   const all = Uint8Array.from({ length: 512 }, (_, i) => i & 255);
-  assert.equal(unpack(toPrintable(all)), all);
-  assert.equal(unpack(toPrintable(all.toReversed())), all.toReversed());
+  assert.equal(decompress(toPrintable(all)), all);
+  assert.equal(decompress(toPrintable(all.toReversed())), all.toReversed());
 });
 
 test("a text may stand between quotation marks as it is", () => {

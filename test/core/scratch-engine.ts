@@ -1,4 +1,4 @@
-// A module made of the real assembly/parallel.ts and of jobs that exist for the tests of threads only.
+// A module made of the real threads.ts and launch.ts of the engine and of jobs that exist for the tests of threads only.
 
 import { readFileSync } from "node:fs";
 import asc from "assemblyscript/asc";
@@ -23,8 +23,8 @@ export const Job = {
   TrapOfOthers: 7,
 } as const;
 
-const tape = `
-import { addWork, barrier } from "./parallel";
+const execute = `
+import { addWork, barrier } from "../threads/threads";
 // record: count, then from byte 64 on two buffers of count numbers each
 export function execute(job: i32, record: usize, thread: i32, threads: i32): void {
   if (job == ${Job.Trap}) {
@@ -75,8 +75,9 @@ export function execute(job: i32, record: usize, thread: i32, threads: i32): voi
 
 const index = `
 export {
-  abandon, availableThreads, gatherThreads, launch, serve, setThreads, shutdown, threadReady, workDone,
-} from "./parallel";
+  abandon, availableThreads, gatherThreads, setThreads, shutdown, threadReady, workDone,
+} from "./threads/threads";
+export { launch, serve } from "./tape/launch";
 `;
 
 export interface ScratchExports {
@@ -95,9 +96,13 @@ export async function compileScratch(): Promise<WebAssembly.Module> {
   const assembly = new URL("../../../assembly/", import.meta.url);
   const sources: Record<string, string> = {
     "index.ts": index,
-    "tape.ts": tape,
-    "parallel.ts": readFileSync(new URL("parallel.ts", assembly), "utf8"),
-    "layout.ts": readFileSync(new URL("layout.ts", assembly), "utf8"),
+    "tape/execute.ts": execute,
+    ...Object.fromEntries(
+      ["tape/launch.ts", "threads/threads.ts", "memory/layout.ts"].map((name) => [
+        name,
+        readFileSync(new URL(name, assembly), "utf8"),
+      ]),
+    ),
   };
   let bytes: Uint8Array | null = null;
   const options =

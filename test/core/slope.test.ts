@@ -10,7 +10,7 @@ import { capture } from "../../src/tensor/capture.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { normal } from "../../src/tensor/random.ts";
 import { recompute } from "../../src/tensor/recompute.ts";
-import { composed, scope } from "../../src/tensor/scope.ts";
+import { composite, scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { seed } from "../support/arbitraries.ts";
 import { engines } from "../support/engines.ts";
@@ -84,7 +84,7 @@ function stepsOf(
     drawn.dispose();
     const leaf = tensor([...values], { requiresGrad: true, persistent: true });
     const pass = (): Tensor => {
-      const y = composed({ engine }, () => body(leaf.reshape([rows, 6])));
+      const y = composite({ engine }, () => body(leaf.reshape([rows, 6])));
       y.sum().backward();
       return y;
     };

@@ -12,7 +12,7 @@ import { compileScratch, Job, type ScratchExports } from "./scratch-engine.ts";
 const timeout = 60_000;
 const module = await compileScratch();
 const RECORD = 16384;
-/** assembly/layout.ts; thread t has the words from 16·(1 + t) on, the second of which is `done`. */
+/** assembly/memory/layout.ts; thread t has the words from 16·(1 + t) on, the second of which is `done`. */
 const THREAD_LINES = 4096;
 
 interface Scratch {

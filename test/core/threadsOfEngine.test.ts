@@ -200,7 +200,7 @@ test("threads that come during a backward pass for which memory is short leave o
       maximumMemory: pages * 65536,
       threads: 2,
     });
-    /** Threads that jobs may use now, and that may come (assembly/parallel.ts). */
+    /** Threads that jobs may use now, and that may come (assembly/threads/threads.ts). */
     const setPool = (available: number, expected: number): void => {
       engine.i32[4096 / 4] = available;
       engine.i32[4096 / 4 + 3] = expected;

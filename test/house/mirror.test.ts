@@ -1,10 +1,19 @@
-// What the front end knows of the engine's memory is what the engine says: codes, offsets, counters and exports are
-// written down on both sides, and compared here.
+// What the front end knows of the engine's memory is what the engine says: offsets, flags, counters and exports are
+// written down on both sides, and compared here. The list of ops is the engine's own.
 
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Counter, Field, Flag, HEAP_TOP, MAX_RANK, Op, STATE } from "../../src/core/op.ts";
+import {
+  Counter,
+  Field,
+  Flag,
+  HEAP_TOP,
+  MAX_RANK,
+  Op,
+  type OpName,
+  STATE,
+} from "../../src/core/op.ts";
 import { codeOf, read } from "./source.ts";
 
 /** The members of `const enum name` in a file of the engine. */
@@ -40,50 +49,58 @@ function offsetsOf(path: string, name: string): Map<string, number> {
   return offsets;
 }
 
-test("op codes are the engine's", () => {
-  assert.equal({ ...Op }, enumOf("assembly/op.ts", "Op"));
+test("the list of ops has every op of the engine once, and its attributes", () => {
+  const codes = Object.values(Op).map(({ code }) => code);
+  assert.is(new Set(codes).size, codes.length);
+  for (const [name, op] of Object.entries(Op)) assert.is(op.name, name);
+  const others = enumOf("assembly/tensor/op.ts", "Op");
+  for (const [name, code] of Object.entries(others)) assert.is(Op[name as OpName].code, code);
+  const cases = read("assembly/tape/dispatch.ts").match(/^ +case /gm) ?? [];
+  assert.is(codes.length, Object.keys(others).length + cases.length);
+  assert.equal(Op.Linear.ints, ["hasBias", "hasBranch", "ordinal"]);
+  assert.equal(Op.Linear.floats, ["scale", "dropout"]);
+  assert.equal(Op.Mean, { name: "Mean", code: 25, ints: ["axes"], floats: ["count"] });
 });
 
 test("flags are the engine's", () => {
-  assert.equal({ ...Flag }, enumOf("assembly/tensor.ts", "Flag"));
+  assert.equal({ ...Flag }, enumOf("assembly/tensor/tensor.ts", "Flag"));
 });
 
 test("counters are the engine's", () => {
-  const theirs = Object.entries(enumOf("assembly/state.ts", "Counter")).map(
+  const theirs = Object.entries(enumOf("assembly/memory/state.ts", "Counter")).map(
     ([key, value]): [string, number] => [key[0]!.toLowerCase() + key.slice(1), value],
   );
   assert.equal({ ...Counter }, Object.fromEntries(theirs));
 });
 
 test("the offsets of a tensor record are the engine's", () => {
-  const offsets = offsetsOf("assembly/tensor.ts", "Tensor");
+  const offsets = offsetsOf("assembly/tensor/tensor.ts", "Tensor");
   // Groups of fields are called by their first.
   const names: Readonly<Record<string, string>> = {
     dims: "d0",
     sourceCount: "sources",
     sources: "s0",
-    ints: "i0",
-    floats: "f0",
   };
   for (const [field, offset] of Object.entries(Field)) {
-    assert.is(offsets.get(names[field] ?? field), offset, field);
+    // Attributes lie behind all fields.
+    const known = field === "attributes" ? offsets.get("plannedGrad")! + 4 : undefined;
+    assert.is(known ?? offsets.get(names[field] ?? field), offset, field);
   }
+  assert.is(Math.max(...offsets.values()), offsets.get("plannedGrad"));
   // Members of a group stand side by side, as many as the front end may write.
   for (const [letter, count] of [
     ["d", MAX_RANK],
     ["s", 6],
-    ["i", 10],
-    ["f", 4],
   ] as const) {
     const first = offsets.get(`${letter}0`)!;
     for (let i = 0; i < count; i++) assert.is(offsets.get(`${letter}${i}`), first + 4 * i);
   }
-  assert.is(MAX_RANK, constantOf("assembly/tensor.ts", "MAX_RANK"));
+  assert.is(MAX_RANK, constantOf("assembly/tensor/tensor.ts", "MAX_RANK"));
 });
 
 test("the engine's state lies where the front end reads it, counters first", () => {
-  assert.is(STATE, constantOf("assembly/layout.ts", "STATE"));
-  const offsets = offsetsOf("assembly/state.ts", "State");
+  assert.is(STATE, constantOf("assembly/memory/layout.ts", "STATE"));
+  const offsets = offsetsOf("assembly/memory/state.ts", "State");
   for (const index of Object.values(Counter)) assert.is(offsets.get(`c${index}`), 8 * index);
   assert.is(HEAP_TOP, STATE + offsets.get("heapTop")!);
 });

@@ -68,14 +68,14 @@ test("nothing is left to be done: no marks for later", () => {
 });
 
 test("the engine puts no number of 64 bits together of two attributes", () => {
-  // double.ts makes powers of two of an exponent, and loads nothing.
+  // math64.ts makes powers of two of an exponent, and loads nothing.
   const halves = /<[iu]64>\s*\(\s*<[iu]32>|<[iu]64><[iu]32>/;
   assert.equal(
     engine.flatMap((path) => linesWith(path, halves)),
     [],
   );
   const reinterpreted = engine
-    .filter((path) => path !== "assembly/double.ts")
+    .filter((path) => path !== "assembly/math/math64.ts")
     .flatMap((path) => linesWith(path, /reinterpret<[iuf]64>/));
   assert.equal(reinterpreted, []);
 });
@@ -85,7 +85,8 @@ const long: Readonly<Record<string, string>> = {
   "src/adapters/lora.ts":
     "a method is one file: its options, its equation and what files say of it",
   "test/adapters/anyMethod.test.ts": "one table, whose columns are the properties",
-  "assembly/table.ts": "one line an op in each of its five switches",
+  "assembly/ops/linear.ts": "one op",
+  "assembly/ops/norm.ts": "one op",
   "src/tensor/tensor.ts": "one class, whose methods are the other files' functions",
   "test/ops/shape.test.ts": "seven ops that share their arbitraries",
 };

@@ -91,14 +91,49 @@ export function codeOf(text: string): string {
   return out;
 }
 
-/** What a file imports or exports again: names of modules as they are written. */
-export function importsOf(path: string): string[] {
+/** The names of modules that a pattern finds in the code of a file, as they are written; its last group is the name. */
+function modulesOf(path: string, pattern: RegExp): string[] {
   const text = read(path);
-  const found = codeOf(text).matchAll(/\b(?:from|import)\s*\(?\s*(["'])([^"']*)\1/g);
-  return [...found].map((match) => {
-    const start = match.index + match[0].indexOf(match[1]!) + 1;
-    return text.slice(start, start + match[2]!.length);
+  return [...codeOf(text).matchAll(pattern)].map((match) => {
+    const end = match.index + match[0].length - 1;
+    return text.slice(end - match.at(-1)!.length, end);
   });
+}
+
+/** What a file imports or exports again. */
+export function importsOf(path: string): string[] {
+  return modulesOf(path, /\b(?:from|import)\s*\(?\s*(["'])([^"']*)\1/g);
+}
+
+/** What a file imports or exports again and needs when it runs: types are left out. */
+export function runtimeImportsOf(path: string): string[] {
+  return modulesOf(path, /^(?:import|export)\s+(?!type\b)[^;"]*?from\s*(["'])([^"']*)\1/gm);
+}
+
+/** The groups of files that import each other in a circle, given as [file, file that it imports]. */
+export function circlesIn(edges: readonly (readonly [string, string])[]): string[][] {
+  const next = new Map<string, string[]>();
+  for (const [from, to] of edges) next.set(from, [...(next.get(from) ?? []), to]);
+  const reached = new Map<string, Set<string>>();
+  for (const file of next.keys()) {
+    const seen = new Set<string>();
+    const open = [file];
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      for (const to of next.get(at) ?? []) {
+        if (seen.has(to)) continue;
+        seen.add(to);
+        open.push(to);
+      }
+    }
+    reached.set(file, seen);
+  }
+  const groups = new Map<string, string[]>();
+  for (const [file, seen] of reached) {
+    if (!seen.has(file)) continue;
+    const group = [...seen].filter((other) => reached.get(other)?.has(file)).sort();
+    groups.set(group[0]!, group);
+  }
+  return [...groups.values()];
 }
 
 /** The path from the root of what `path` imports as `name`; null for a package. */

@@ -60,9 +60,9 @@ export const builds: readonly Build[] = [baseline, relaxed];
 /** Where tests put their arrays, above everything that the engine uses. */
 export const Base: number = 1 << 20;
 
-const source = `import { writeConstants } from "./constants";
-import { expAll as all } from "./exp";
-import { Vec } from "./math";
+const source = `import { writeConstants } from "./math/constants";
+import { expAll as all } from "./math/exp";
+import { Vec } from "./math/functions";
 export { writeConstants };
 export function expAll(dst: usize, src: usize, count: i32): void {
   all(dst, src, dst + ((<usize>(count + 3) >> 2) << 4));

@@ -5,13 +5,13 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/core/engine.ts";
 import { MemoryError, ShapeError } from "../../src/core/error.ts";
-import { leaf } from "../../src/tensor/apply.ts";
 import { attention } from "../../src/tensor/attention.ts";
 import { zeros } from "../../src/tensor/create.ts";
 import { linearCrossEntropy } from "../../src/tensor/linearCrossEntropy.ts";
+import { leaf } from "../../src/tensor/record.ts";
 import { builds, Cols, type Kernel, Panels } from "./gemm-harness.ts";
 
-/** The allocator gives no block above this (assembly/memory.ts). */
+/** The allocator gives no block above this (assembly/memory/heap.ts). */
 const MOST = 0xffff0000;
 const sizes = { deterministic: true, threads: 1 };
 

@@ -1,6 +1,6 @@
 // The functions of one number, and their derivatives, against the float64 reference.
 // Tolerances are written in u = 2^-24, half a float32 step: an operation that rounds once is off by u of its result.
-// The functions of assembly/math.ts are off by at most 1.03 (exp), 0.88 (log), 1.34 (tanh), 1.45 (erf) and 2.49
+// The functions of assembly/math/functions.ts are off by at most 1.03 (exp), 0.88 (log), 1.34 (tanh), 1.45 (erf) and 2.49
 // (sigmoid) steps of 2u of their result.
 
 import * as fc from "fast-check";
