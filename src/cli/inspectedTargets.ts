@@ -3,6 +3,7 @@
 
 import type { LoraConfig } from "../adapters/config.ts";
 import { Scales } from "../adapters/scale.ts";
+import { bareName } from "../io/tensor-names.ts";
 import type { TensorEntry } from "./tensorTable.ts";
 
 /** A module that the adapter changes. */
@@ -19,7 +20,7 @@ export function resolveTargets(
 ): InspectedTarget[] {
   const paths = new Set<string>();
   for (const { name } of tensors) {
-    const path = /^(?:base_model\.model\.)?(.+)\.lora_[AB](?:\.[^.]+)?\.weight$/.exec(name)?.[1];
+    const path = /^(.+)\.lora_[AB](?:\.[^.]+)?\.weight$/.exec(bareName(name))?.[1];
     if (path !== undefined) paths.add(path);
   }
   // The file holds what was adapted: only ranks and alphas are left to find.

@@ -1,5 +1,6 @@
 // What a path holds: facts in words, and the same as data.
 
+import type { LoraConfig } from "../adapters/config.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
@@ -9,13 +10,13 @@ import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
-import { parsePeftConfig } from "../io/peft-config.ts";
+import { inKeys, parsePeftConfig } from "../io/peft-config.ts";
 import { HeaderGate } from "../io/safetensors.ts";
 import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
 import { askFor, partsOfResponse } from "../io/web.ts";
 import { readWeights, type Weights } from "../io/weights.ts";
 import { bytes, plural, whole } from "./format.ts";
-import { resolveTargets } from "./inspectedTargets.ts";
+import { type InspectedTarget, resolveTargets } from "./inspectedTargets.ts";
 import { headsText, lastName } from "./summary.ts";
 import { type TensorEntry, tensorEntries } from "./tensorTable.ts";
 
@@ -37,6 +38,8 @@ const STATE_MAGIC = "LOWRANK1";
 const STATE_HEADER = 16;
 /** The most names or numbers of a kind that are listed. */
 const LISTED = 20;
+/** The most letters of a name or a value that are shown. */
+const LONGEST = 200;
 
 /**
  * Looks at a directory or a file; without a path at the embedded model.
@@ -126,7 +129,7 @@ function metadataFact(metadata: Readonly<Record<string, string>>): [string, stri
   if (pairs.length === 0) return [];
   const lines = pairs
     .slice(0, LISTED)
-    .map(([key, value]) => `${key.slice(0, 200)}: ${value.slice(0, 200)}`);
+    .map(([key, value]) => `${key.slice(0, LONGEST)}: ${value.slice(0, LONGEST)}`);
   if (pairs.length > LISTED) lines.push(`and ${pairs.length - LISTED} more`);
   return [["Metadata", lines.join("\n")]];
 }
@@ -178,7 +181,7 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
   );
   const found = common(await readWeights(source, "adapter_model", { data: false }));
   const { lora } = config;
-  const targets = resolveTargets(found.tensors, lora);
+  const targets = targetsOf(found.tensors, lora, file);
   const scales = [...new Set(targets.map(({ scale }) => scale))];
   const ranks = [...new Set(targets.map(({ r }) => r))];
   const names = [...new Set(targets.map((target) => lastName(target.path)))];
@@ -198,7 +201,7 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
     warnings,
     facts: [
       ["Adapter", `${path}, ${method}`],
-      ["Base", config.baseModelNameOrPath ?? "not said"],
+      ["Base", config.baseModelNameOrPath?.slice(0, LONGEST) ?? "not said"],
       [
         "Rank",
         `r ${listed(ranks) || lora.r}, alpha ${lora.loraAlpha}, scale ${listed(scales.map((scale) => Number(scale.toPrecision(4))))}${rest}`,
@@ -208,6 +211,20 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
       ...metadataFact(found.metadata),
     ],
   };
+}
+
+/** The modules that the adapter's file holds; errors speak of the keys of its config. */
+function targetsOf(
+  tensors: readonly TensorEntry[],
+  lora: LoraConfig,
+  file: string,
+): InspectedTarget[] {
+  try {
+    return resolveTargets(tensors, lora);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new FormatError(`${file}: ${inKeys(error.message)}`);
+  }
 }
 
 /** Of a file alone only the header is read. */

@@ -24,7 +24,7 @@ import {
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
-import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { formatPeftConfig, inKeys, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
@@ -194,7 +194,7 @@ export async function loadAdapter(
     layer?.get("lora_B.weight")?.set(toFloat32(b));
   }
   // Those of the injection are about targets, too.
-  const remarks = [...parsed.warnings, ...injected.warnings, ...matched.warnings];
+  const remarks = [...parsed.warnings, ...injected.warnings.map(inKeys), ...matched.warnings];
   const adapter = new LoadedAdapter(injected, parsed.config, remarks);
   set.add(adapter);
   if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
@@ -236,7 +236,7 @@ function findTargets(
       .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
     throw new FormatError(
-      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+      `${file} does not fit this model: ${inKeys(error.message)} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
         "Load it onto the model that it was made for.",
     );
   }

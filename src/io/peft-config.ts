@@ -207,12 +207,17 @@ function resolve(options: Record<string, unknown>, file: string): LoraConfig {
     return resolveLoraConfig(options as LoraOptions);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    let message = error.message;
-    for (const [key, option] of OPTIONS) {
-      if (key !== option) message = message.replaceAll(new RegExp(`\\b${option}\\b`, "g"), key);
-    }
-    throw new FormatError(`${file}: ${message}`);
+    throw new FormatError(`${file}: ${inKeys(error.message)}`);
   }
+}
+
+/** A sentence about options, with the keys of the file instead of the options' names. */
+export function inKeys(sentence: string): string {
+  let text = sentence;
+  for (const [key, option] of OPTIONS) {
+    if (key !== option) text = text.replaceAll(new RegExp(`\\b${option}\\b`, "g"), key);
+  }
+  return text;
 }
 
 function plain(value: JsonValue): unknown {
