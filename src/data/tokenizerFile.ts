@@ -68,7 +68,7 @@ export class TokenizerFile {
       reader.end();
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
-      return fail(`the file is no JSON: ${error.message.replace(`${FILE} is not valid: `, "")}`);
+      fail(`the file is no JSON: ${error.message.replace(`${FILE} is not valid: `, "")}`);
     }
     if (!isObject) fail("the file must be an object.");
     if (twice.length > 0) fail(`the file has the key ${show(twice[0])} twice.`);
