@@ -57,6 +57,7 @@ export const RECIPE = {
     betas: [0.9, 0.95],
     maxGradNorm: 1,
     seed: 1,
+    full: true,
   },
 };
 

@@ -30,12 +30,21 @@ export class Steps {
   }
 }
 
+interface PatternTree {
+  readonly node: Node;
+  readonly ignoreCase: boolean;
+}
+
+function readPattern(source: string, what: string): PatternTree {
+  const parser = new PatternParser(source, what);
+  return { node: parser.parse(), ignoreCase: parser.ignoreCase };
+}
+
 /** A compiled pattern. */
 export class Pattern {
   readonly source: string;
-  readonly #node: Node;
-  readonly #ignoreCase: boolean;
-  readonly #isPlain: boolean;
+  /** Null for a name, as most patterns are: thousands of them would take memory. */
+  readonly #tree: PatternTree | null;
 
   /**
    * @param source a regular expression as Python's `re` writes it
@@ -48,11 +57,8 @@ export class Pattern {
           "Give a list of module names instead.",
       );
     }
-    const parser = new PatternParser(source, what);
     this.source = source;
-    this.#node = parser.parse();
-    this.#ignoreCase = parser.ignoreCase;
-    this.#isPlain = /^[A-Za-z0-9_.-]+$/.test(source);
+    this.#tree = /^[A-Za-z0-9_.-]+$/.test(source) ? null : readPattern(source, what);
   }
 
   /** Whether the pattern matches all of `text` (Python's `re.fullmatch`). */
@@ -62,7 +68,7 @@ export class Pattern {
 
   /** Whether it matches from one of `starts` to the end. */
   matchesEnd(text: string, starts: readonly number[], steps: Steps = new Steps()): boolean {
-    if (this.#isPlain) return this.#plainEnd(text, starts, steps);
+    if (this.#tree === null) return this.#plainEnd(text, starts, steps);
     return this.ends(text, starts, steps).has(text.length);
   }
 
@@ -78,11 +84,11 @@ export class Pattern {
 
   /** Every place in `text` where a match that begins at one of `starts` can end. */
   ends(text: string, starts: Iterable<number>, steps: Steps = new Steps()): Set<number> {
-    const fold = this.#ignoreCase;
+    const { node, ignoreCase: fold } = this.#tree ?? readPattern(this.source, "A pattern");
     // Folding reads all of it.
     steps.spend(text.length >> 6);
     const subject = { text: fold ? text.toLowerCase() : text, fold, known: new Map(), steps };
-    return step(this.#node, new Set(starts), subject);
+    return step(node, new Set(starts), subject);
   }
 }
 

@@ -1,6 +1,11 @@
 // What a path holds: facts in words, and the same as data.
 
-import { describe } from "../adapters/method.ts";
+import {
+  type AdapterShapes,
+  type AnyMethod,
+  type Description,
+  describe,
+} from "../adapters/method.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
@@ -10,7 +15,7 @@ import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
-import { parsePeftConfig } from "../io/peft-config.ts";
+import { inKeys, parsePeftConfig } from "../io/peft-config.ts";
 import { HeaderGate } from "../io/safetensors.ts";
 import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
 import { askFor, partsOfResponse } from "../io/web.ts";
@@ -38,6 +43,8 @@ const STATE_MAGIC = "LOWRANK1";
 const STATE_HEADER = 16;
 /** The most names or numbers of a kind that are listed. */
 const LISTED = 20;
+/** The most letters of a name or a value that are shown. */
+const LONGEST = 200;
 
 /**
  * Looks at a directory or a file; without a path at the embedded model.
@@ -127,7 +134,7 @@ function metadataFact(metadata: Readonly<Record<string, string>>): [string, stri
   if (pairs.length === 0) return [];
   const lines = pairs
     .slice(0, LISTED)
-    .map(([key, value]) => `${key.slice(0, 200)}: ${value.slice(0, 200)}`);
+    .map(([key, value]) => `${key.slice(0, LONGEST)}: ${value.slice(0, LONGEST)}`);
   if (pairs.length > LISTED) lines.push(`and ${pairs.length - LISTED} more`);
   return [["Metadata", lines.join("\n")]];
 }
@@ -180,7 +187,7 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
   const found = common(await readWeights(source, "adapter_model", { data: false }));
   const { method } = config;
   const shapes = shapesByModule(found.tensors, method);
-  const described = describe(method, config.config, shapes);
+  const described = describedBy(method, config.config, shapes, file);
   const names = [...new Set([...shapes.keys()].map(lastName))];
   const options = Object.fromEntries(
     Object.entries(config.config).map(([name, value]) => [
@@ -200,13 +207,28 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
     warnings,
     facts: [
       ["Adapter", `${path}, ${described.method}`],
-      ["Base", config.baseModelNameOrPath ?? "not said"],
+      ["Base", config.baseModelNameOrPath?.slice(0, LONGEST) ?? "not said"],
       [described.label, described.details],
       ["Targets", `${plural(shapes.size, "layer")}: ${listed(names)}`],
       ["Parameters", `${whole(found.parameters)}, stored as ${storedAs(found)}`],
       ...metadataFact(found.metadata),
     ],
   };
+}
+
+/** What the method says of an adapter; errors speak of the keys of its config. */
+function describedBy(
+  method: AnyMethod,
+  config: object,
+  shapes: AdapterShapes,
+  file: string,
+): Description {
+  try {
+    return describe(method, config, shapes);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new FormatError(`${file}: ${inKeys(error.message, method)}`);
+  }
 }
 
 /** Of a file alone only the header is read. */

@@ -91,6 +91,7 @@ function makeTrainer(model: PretrainedModel, data: Dataset, values: TrainValues)
     gradientAccumulation: values.accumulate,
     maxGradNorm,
     gradientCheckpointing: values.gradientCheckpointing,
+    full,
     seed,
   });
 }

@@ -31,7 +31,7 @@ import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./ad
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
-import { formatPeftConfig, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { formatPeftConfig, inKeys, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
@@ -189,7 +189,11 @@ export async function loadAdapter<C extends object = LoraConfig>(
     adapterName,
     source: fromFile,
     // Those on the targets come between.
-    warnings: (remarks) => [...parsed.warnings, ...remarks, ...matched.warnings],
+    warnings: (remarks) => [
+      ...parsed.warnings,
+      ...remarks.map((remark) => inKeys(remark, method)),
+      ...matched.warnings,
+    ],
     origin: parsed.config,
   });
   if (activate) activateOrRemove(model, adapterName);
@@ -232,7 +236,7 @@ function findSitesOf(
       .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
     throw new FormatError(
-      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+      `${file} does not fit this model: ${inKeys(error.message, method)} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
         "Load it onto the model that it was made for.",
     );
   }

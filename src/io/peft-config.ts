@@ -148,11 +148,11 @@ function readOptions(method: AnyMethod, fields: Fields): object {
   }
 }
 
-/** Checks of several options name them as the library does. */
-function inKeys(message: string, { options }: AnyMethod): string {
+/** A sentence about options, with the keys of the file instead of the options' names. */
+export function inKeys(sentence: string, { options }: AnyMethod): string {
   return rowsOf<object>(options).reduce<string>(
     (text, [name, { key }]) => text.replaceAll(new RegExp(`\\b${name as string}\\b`, "g"), key),
-    message,
+    sentence,
   );
 }
 

@@ -23,6 +23,11 @@ export interface TrainerOptions {
   readonly maxGradNorm?: number;
   /** Keeps the input of each block alone and runs the blocks again in backward: less memory, more time. The bits are the same. Default false. */
   readonly gradientCheckpointing?: boolean;
+  /**
+   * Says that all weights of a model without an adapter are to train, which is refused otherwise: most often an adapter was
+   * forgotten. Default false.
+   */
+  readonly full?: boolean;
   /** Seed of dropout; default 0. */
   readonly seed?: number;
 }

@@ -24,6 +24,7 @@ import { crc32 } from "./checksum.ts";
 import { trainedTokens } from "./evaluate.ts";
 import type { StepReport, TrainerOptions } from "./progress.ts";
 import { readState, writeState } from "./state.ts";
+import { expectTraining, trainedParameters } from "./trained.ts";
 
 type Settings = Required<TrainerOptions>;
 
@@ -40,6 +41,7 @@ function withDefaults(options: TrainerOptions): Settings {
     gradientAccumulation: options.gradientAccumulation ?? 1,
     maxGradNorm: options.maxGradNorm ?? 1,
     gradientCheckpointing: options.gradientCheckpointing ?? false,
+    full: options.full ?? false,
     seed: options.seed ?? 0,
   };
   const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
@@ -85,20 +87,13 @@ export class Trainer {
     this.data = data;
     this.options = withDefaults(options);
     this.#schedule = makeSchedule(this.options);
-    this.#parameters = new Map(
-      [...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad),
-    );
+    const { lr, betas, weightDecay, full } = this.options;
+    this.#parameters = trainedParameters(model, full);
     const all = [...this.#parameters.values()];
-    const { lr, betas, weightDecay } = this.options;
     const groups = [
       { params: all.filter(({ rank }) => rank > 1), weightDecay },
       { params: all.filter(({ rank }) => rank <= 1), weightDecay: 0 },
     ].filter(({ params }) => params.length > 0);
-    if (groups.length === 0) {
-      throw new UsageError(
-        "Nothing trains: no parameter of the model requires a gradient. Inject an adapter, or call model.setRequiresGrad(true).",
-      );
-    }
     this.#optimizer = new AdamW(groups, { lr, betas });
     this.#backward = capture((batch, factor) => {
       const loss = this.model.loss(batch, {
@@ -130,11 +125,7 @@ export class Trainer {
    *   when nothing that this trainer was made for trains any more, and inside a scope.
    */
   trainStep(): StepReport {
-    if (![...this.#parameters.values()].some(({ requiresGrad }) => requiresGrad)) {
-      throw new UsageError(
-        "Nothing that this trainer was made for trains any more: an adapter that is inactive or merged does not. Activate it, or make a new Trainer.",
-      );
-    }
+    expectTraining(this.model, this.#parameters);
     return this.model.engine.run(() => this.#trainStep());
   }
 
@@ -249,7 +240,12 @@ export class Trainer {
     const { adapters, active, merged } = adaptersOf(this.model);
     const used = active.flatMap((name) => adapters.get(name) ?? []);
     return {
-      options: { ...this.options, lr: undefined, gradientCheckpointing: undefined },
+      options: {
+        ...this.options,
+        lr: undefined,
+        gradientCheckpointing: undefined,
+        full: undefined,
+      },
       data: { batchSize, blockSize, seed, trainTokens, rowsPerEpoch, firstBatch },
       "model's settings": this.model.config,
       // What shapes do not tell: scale and dropout.

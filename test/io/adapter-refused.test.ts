@@ -208,4 +208,21 @@ test("an output path that is a file or holds something else is refused and stays
   model.dispose();
 });
 
+test("what is wrong with the targets is said with the keys of the file", async () => {
+  const model = await base("llama");
+  const heavy = Object.fromEntries(
+    Array.from({ length: 600 }, (_, i) => [`.*${"a?".repeat(200)}.*${i}x`, 1]),
+  );
+  for (const [fields, reason] of [
+    [{ target_modules: ["no_proj"] }, /target_modules \["no_proj"\] matches no module/],
+    [{ rank_pattern: heavy }, /patterns of target_modules, .*rank_pattern .* take more than/],
+    [{ layers_to_transform: [77] }, /with layers_to_transform \[77\]/],
+  ] as const) {
+    const message = await refused(model, withConfig(fields));
+    assert.match(message, reason);
+    assert.not.match(message, /targetModules|rankPattern|layersToTransform/);
+  }
+  model.dispose();
+});
+
 test.run();

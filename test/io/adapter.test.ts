@@ -200,7 +200,7 @@ test("what was ignored is a warning on the adapter", async () => {
   const adapter = await loadAdapter(model, withConfig(fields));
   assert.is(adapter.warnings.length, 2);
   assert.match(adapter.warnings[0]!, /the key "shiny" is not known/);
-  assert.match(adapter.warnings[1]!, /rankPattern "k_proj" matches no adapted module/);
+  assert.match(adapter.warnings[1]!, /rank_pattern "k_proj" matches no adapted module/);
   // An unknown key is written back.
   assert.is(configOf(adapterFiles(adapter).get(CONFIG)!)["shiny"], true);
   model.dispose();

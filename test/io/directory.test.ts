@@ -245,4 +245,13 @@ test("odd tensor names in an index are plain strings", () => {
   assert.equal([...readIndex(index, "x").keys()], ["__proto__", ""]);
 });
 
+test("a tensor that the index names twice is refused", async () => {
+  const index = encode(
+    '{"weight_map": {"a": "one.safetensors", "b": "two.safetensors", "a": "one.safetensors"}}',
+  );
+  const files = { ...sharded, "model.safetensors.index.json": index };
+  const error = await failure(() => readWeights(openSource(files)));
+  assert.match(error.message, /names the tensor "a" twice/);
+});
+
 test.run();

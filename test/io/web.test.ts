@@ -4,9 +4,15 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { LowrankError } from "../../src/core/error.ts";
 import { openSource, readRequired } from "../../src/io/directory.ts";
+import { writeSafetensors } from "../../src/io/safetensors.ts";
 import { fetchFile } from "../../src/io/web.ts";
+import { readWeights } from "../../src/io/weights.ts";
 
 // /status/NNN/... answers NNN; /who says how the asker introduced itself; /login leads to a page; /file is there.
+const weights = writeSafetensors(
+  new Map([["a", { dtype: "U8", shape: [5], bytes: Uint8Array.of(1, 2, 3, 4, 5) }]]),
+);
+let sent = 0;
 let server: Server;
 let base = "";
 test.before(async () => {
@@ -18,6 +24,23 @@ test.before(async () => {
       response.writeHead(200, { "content-type": "text/html" }).end("<html>");
     else if (pathname === "/cut")
       response.writeHead(200, { "content-length": "9" }).write("x", () => response.destroy());
+    else if (pathname === "/endless/model.safetensors") {
+      // A header that nobody can read, and data without end.
+      response.writeHead(200);
+      const bytes = new Uint8Array(1 << 16);
+      bytes.set([2, 0, 0, 0, 0, 0, 0, 0, 0x5b, 0x5d]);
+      const more = (): void => {
+        if (response.destroyed) return;
+        sent += bytes.length;
+        response.write(bytes, () => setImmediate(more));
+      };
+      more();
+    } else if (pathname.startsWith("/good/model.safetensors")) {
+      const length = search === "?told" ? { "content-length": String(weights.length) } : {};
+      response.writeHead(200, length);
+      for (const byte of weights) response.write(Uint8Array.of(byte));
+      response.end();
+    } else if (pathname.startsWith("/good/")) response.writeHead(404).end();
     else response.writeHead(status).end(`${request.headers.authorization ?? "nobody"}${search}`);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
@@ -87,6 +110,31 @@ test("a server that fails, refuses or goes away is an error without the secrets 
       assert.not.match((error as Error).stack ?? "", "SECRET");
       assert.not.match(String((error as Error).cause), "SECRET");
     }
+  }
+});
+
+test("a header that is refused ends the download of its data", async () => {
+  const source = openSource(`http://${base}/endless/`);
+  try {
+    await readWeights(source);
+    assert.unreachable();
+  } catch (error) {
+    assert.match(
+      (error as Error).message,
+      /endless\/+model\.safetensors is not valid: expected "{"/,
+    );
+  }
+  assert.ok(sent < 100e6, `${sent} bytes`);
+});
+
+test("weights that come byte by byte, of a length that is told or not, are read whole or by their header", async () => {
+  for (const query of ["", "?told"]) {
+    const source = openSource(`http://${base}/good/${query}`);
+    const { tensors } = await readWeights(source);
+    assert.equal([...tensors.get("a")!.bytes], [1, 2, 3, 4, 5]);
+    const headers = await readWeights(source, "model", { data: false });
+    assert.equal(headers.tensors.get("a")!.shape, [5]);
+    assert.throws(() => headers.tensors.get("a")!.bytes, /only the header has been read/);
   }
 });
 
