@@ -112,7 +112,7 @@ async function main() {
   let tokens = 0;
   while (trainer.step < last) {
     const report = trainer.trainStep();
-    tokens += report.tokens;
+    tokens += report.inputTokens;
     if (report.step % 20 === 0) {
       const rate = tokens / ((performance.now() - started) / 1000);
       console.log(

@@ -150,6 +150,7 @@ export { writeTokenizerJson } from "./data/writeTokenizerJson.ts";
 
 // Training, evaluation and generation.
 
+export { DivergenceError } from "./train/divergence.ts";
 export { bitsPerByte, type Evaluation, evaluate } from "./train/evaluate.ts";
 export {
   type GenerateOptions,

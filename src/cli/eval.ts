@@ -8,7 +8,7 @@ import { loadAdapter } from "../io/adapter.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { readTextFile } from "../io/text.ts";
 import type { TokenBatch } from "../nn/batch.ts";
-import { bitsPerByte, evaluate } from "../train/evaluate.ts";
+import { bitsPerByte, evaluate, readTokens } from "../train/evaluate.ts";
 import type { Arguments } from "./arguments.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { MOST, RUN, VALIDATION } from "./defaults.ts";
@@ -125,8 +125,12 @@ async function run(
   }
   if (adapter === null) model.freeze();
   const part = values.all ? await everything(model, values) : await heldOut(model, values);
+  let read = 0;
+  const note = (batch: TokenBatch): void => {
+    read += readTokens(batch);
+  };
   const before = performance.now();
-  const { loss, perplexity, tokens } = evaluate(model, part.batches);
+  const { loss, perplexity, tokens } = evaluate(model, watched(part.batches, note));
   const seconds = (performance.now() - before) / 1000;
   const result: Evaluation = {
     event: "evaluation",
@@ -140,11 +144,22 @@ async function run(
     tokens,
     bytes: part.bytes,
     seconds,
-    tokensPerSecond: tokens / seconds,
+    tokensPerSecond: read / seconds,
   };
   if (values.json) terminal.event(result);
   else print(result, terminal);
   return 0;
+}
+
+/** The batches, each shown to `watch` as it is taken. */
+function* watched(
+  batches: Iterable<TokenBatch>,
+  watch: (batch: TokenBatch) => void,
+): Generator<TokenBatch> {
+  for (const batch of batches) {
+    watch(batch);
+    yield batch;
+  }
 }
 
 function print(result: Evaluation, terminal: Terminal): void {

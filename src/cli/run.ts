@@ -13,7 +13,7 @@ import { inspectCommand } from "./inspect.ts";
 import { mergeCommand } from "./merge.ts";
 import type { Terminal } from "./terminal.ts";
 import { trainCommand } from "./train.ts";
-import { DivergedError } from "./trainLoop.ts";
+import { placeOf } from "./trainLoop.ts";
 import { version } from "./version.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -94,9 +94,7 @@ function report(
   const kind = error instanceof Error ? error.name : "Error";
   const message = error instanceof Error ? error.message : String(error);
   if (json) {
-    const place =
-      error instanceof DivergedError ? { step: error.step, checkpoint: error.checkpoint } : {};
-    terminal.event({ event: "error", name: kind, message, ...place });
+    terminal.event({ event: "error", name: kind, message, ...placeOf(error) });
   }
   const { bad, dim } = terminal.noteStyle;
   if (isKnown) {

@@ -2,8 +2,9 @@
 // after each one; that is when signals arrive.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { LowrankError, MemoryError } from "../core/error.ts";
+import { LowrankError } from "../core/error.ts";
 import { removeFile } from "../core/files.ts";
+import { DivergenceError } from "../train/divergence.ts";
 import type { StepReport } from "../train/progress.ts";
 import type { Trainer } from "../train/trainer.ts";
 import type { Checkpoint, RunDirectory } from "./runDirectory.ts";
@@ -39,23 +40,49 @@ export interface LoopEnd {
   readonly seconds: number;
 }
 
-/** The loss stopped being a number. */
-export class DivergedError extends LowrankError {
-  override name = "DivergedError";
-  /** The step whose loss it was, and the last checkpoint before. */
+/** A run that came to its end before its last step, and the state that it can go on from. */
+abstract class RunEndedError extends LowrankError {
+  /** The step in which it ended. */
   readonly step: number;
   readonly checkpoint: string | null;
 
-  constructor(cause: Error, step: number, checkpoint: Checkpoint | undefined, resume: string) {
-    const where =
-      checkpoint === undefined
-        ? ""
-        : ` The last good checkpoint is kept: ${checkpoint.path} (step ${checkpoint.step}). Go on from it with ` +
-          `${resume} and a lower --lr.`;
-    super(`${cause.message}${where}`, { cause });
+  constructor(cause: Error, step: number, state: Checkpoint | undefined, advice: string) {
+    super(`${cause.message}${advice}`, { cause });
     this.step = step;
-    this.checkpoint = checkpoint?.path ?? null;
+    this.checkpoint = state?.path ?? null;
   }
+}
+
+/** The loss, a gradient or a weight stopped being a number. */
+class DivergedError extends RunEndedError {
+  override name = "DivergedError";
+
+  constructor(cause: DivergenceError, state: Checkpoint | undefined, resume: string) {
+    // In the first step it is not the rate that is to blame.
+    const where =
+      state === undefined || cause.step === 1
+        ? ""
+        : ` The last good checkpoint is kept: ${state.path} (step ${state.step}). Go on from it with ` +
+          `${resume} and a lower --lr.`;
+    super(cause, cause.step, state, where);
+  }
+}
+
+/** Anything else went wrong; the name is that of what did. */
+class StoppedError extends RunEndedError {
+  constructor(cause: LowrankError, step: number, state: Checkpoint | undefined, resume: string) {
+    const where =
+      state === undefined || state.step === 0
+        ? ""
+        : ` The state after step ${state.step} is kept: ${state.path}. Go on from it with ${resume}.`;
+    super(cause, step, state, where);
+    this.name = cause.name;
+  }
+}
+
+/** What a program may want to know of an error that ended a run. */
+export function placeOf(error: unknown): { step?: number; checkpoint?: string | null } {
+  return error instanceof RunEndedError ? { step: error.step, checkpoint: error.checkpoint } : {};
 }
 
 /** Takes the first signal as a wish to stop; the next one finds no listener and ends the process. */
@@ -76,8 +103,9 @@ class StopWish {
 }
 
 /**
- * Trains to the end, or until a signal comes; either way the state after the last step is on disk then.
- * @throws DivergedError when a loss is not finite
+ * Trains to the end, or until a signal comes; either way the state after the last step is on disk then, and also when a
+ * step or an evaluation fails.
+ * @throws DivergedError when a loss, a gradient or a weight is not finite
  */
 export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise<LoopEnd> {
   const { directory, checkpointEvery, evalEvery, onEvaluate, onStep, onCheckpoint } = options;
@@ -88,6 +116,7 @@ export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise
   let tokens = 0;
   let seconds = 0;
   const save = (): Checkpoint => {
+    if (saved?.step === trainer.step) return saved;
     saved = directory.save(trainer.step, trainer.state());
     onCheckpoint(saved);
     return saved;
@@ -96,9 +125,9 @@ export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise
     if (first === 0) save();
     while (!trainer.done && wish.signal === null) {
       const before = performance.now();
-      const report = step(trainer, directory);
+      const report = trainer.trainStep();
       seconds += (performance.now() - before) / 1000;
-      tokens += report.tokens;
+      tokens += report.inputTokens;
       const tokensPerSecond = tokens / seconds;
       const secondsLeft = (seconds / (trainer.step - first)) * (steps - trainer.step);
       onStep(report, { tokensPerSecond, secondsLeft });
@@ -107,27 +136,39 @@ export async function trainLoop(trainer: Trainer, options: LoopOptions): Promise
         onEvaluate(trainer.step);
       await nextTurn();
     }
-    const last = saved as Checkpoint | null;
     return {
       stopped: trainer.done ? null : wish.signal,
-      checkpoint: last?.step === trainer.step ? last : save(),
+      checkpoint: save(),
       tokensPerSecond: seconds > 0 ? tokens / seconds : 0,
       seconds,
     };
+  } catch (error) {
+    throw ended(error, trainer, directory, save);
   } finally {
     wish.release();
   }
 }
 
-function step(trainer: Trainer, directory: RunDirectory): StepReport {
-  try {
-    return trainer.trainStep();
-  } catch (error) {
-    if (!(error instanceof LowrankError) || error instanceof MemoryError) throw error;
+/** The error to end a run with: the last good state is on disk, and it says where. */
+function ended(
+  error: unknown,
+  trainer: Trainer,
+  directory: RunDirectory,
+  save: () => Checkpoint,
+): unknown {
+  if (error instanceof DivergenceError) {
     // The weights after the last step gave this loss: the state before it is the last good one, the one to resume from.
     const states = directory.checkpoints();
     const good = states.findIndex((state) => state.step < trainer.step);
     for (const { path } of states.splice(0, good)) removeFile(path);
-    throw new DivergedError(error, trainer.step + 1, states[0], directory.resumeCommand);
+    return new DivergedError(error, states[0], directory.resumeCommand);
   }
+  try {
+    save();
+  } catch {
+    // What went wrong first is what is to be told; an earlier state may be there.
+  }
+  if (!(error instanceof LowrankError)) return error;
+  const [state] = directory.checkpoints();
+  return new StoppedError(error, trainer.step + 1, state, directory.resumeCommand);
 }

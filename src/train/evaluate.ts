@@ -28,6 +28,20 @@ export function trainedTokens(batch: TokenBatch): number {
 }
 
 /**
+ * Tokens of a batch that the model reads, prompts included: all but padding. Padding is a document of its own at each
+ * position, without a target.
+ */
+export function readTokens({ blockSize, targets, starts }: TokenBatch): number {
+  let count = 0;
+  for (let i = 0; i < targets.length; i++) {
+    const at = i % blockSize;
+    const isAlone = starts[i] === at && (at + 1 === blockSize || starts[i + 1] !== at);
+    if (targets[i]! >= 0 || !isAlone) count++;
+  }
+  return count;
+}
+
+/**
  * The mean loss over all batches, each token counted alike. Dropout is off meanwhile.
  * @throws UsageError when the batches hold nothing to predict
  */

@@ -43,4 +43,6 @@ export interface StepReport {
   readonly gradNorm: number;
   /** Targets trained in this step. */
   readonly tokens: number;
+  /** Tokens read in this step, prompts included, padding not. */
+  readonly inputTokens: number;
 }

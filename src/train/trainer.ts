@@ -3,7 +3,7 @@
 
 import { fingerprintOf } from "../adapters/option.ts";
 import { type AnyAdapter, adaptersOf, baseParameters } from "../adapters/set.ts";
-import { LowrankError, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -21,7 +21,8 @@ import { manualSeed } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { difference } from "./arithmetic.ts";
 import { crc32 } from "./checksum.ts";
-import { trainedTokens } from "./evaluate.ts";
+import { DivergenceError } from "./divergence.ts";
+import { readTokens, trainedTokens } from "./evaluate.ts";
 import type { StepReport, TrainerOptions } from "./progress.ts";
 import { readState, writeState } from "./state.ts";
 import { expectTraining, trainedParameters } from "./trained.ts";
@@ -121,8 +122,8 @@ export class Trainer {
 
   /**
    * One optimizer step.
-   * @throws LowrankError when the loss is not finite: it names the step, and no weight has changed in it; UsageError
-   *   when nothing that this trainer was made for trains any more, and inside a scope.
+   * @throws DivergenceError when the loss or a gradient is not finite: it names the step, and no weight has changed in it;
+   *   UsageError when nothing that this trainer was made for trains any more, and inside a scope.
    */
   trainStep(): StepReport {
     expectTraining(this.model, this.#parameters);
@@ -146,9 +147,13 @@ export class Trainer {
     if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
       this.#optimizer.zeroGrad();
       const what = Number.isFinite(loss) ? `gradient norm is ${gradNorm}` : `loss is ${loss}`;
-      throw new LowrankError(
-        `Training stopped at step ${this.#step + 1}: the ${what}. The weights are those after step ${this.#step}. ` +
-          "Lower the learning rate, or look at the data of this step.",
+      const advice =
+        this.#step === 0
+          ? "No weight has been trained yet: look at the model's weights and at the data of this step."
+          : "Lower the learning rate, or look at the data of this step.";
+      throw new DivergenceError(
+        this.#step + 1,
+        `the ${what}. The weights are those after step ${this.#step}. ${advice}`,
       );
     }
     this.#optimizer.setScheduleFactor(factor);
@@ -161,14 +166,16 @@ export class Trainer {
       // The loss of the next step tells of an update that overflowed; after the last one nothing would.
       this.#expectFinite();
     }
-    return { step: this.#step, loss, lr: lr * factor, gradNorm, tokens };
+    const inputTokens = batches.reduce((sum, batch) => sum + readTokens(batch), 0);
+    return { step: this.#step, loss, lr: lr * factor, gradNorm, tokens, inputTokens };
   }
 
   #expectFinite(): void {
     for (const [name, parameter] of this.#parameters) {
       if ((parameter.toArray() as Float32Array).every(Number.isFinite)) continue;
-      throw new LowrankError(
-        `Training stopped at step ${this.#step}: the update made ${name} infinite or NaN. Lower the learning rate and take an earlier checkpoint.`,
+      throw new DivergenceError(
+        this.#step,
+        `the update made ${name} infinite or NaN. Lower the learning rate and take an earlier checkpoint.`,
       );
     }
   }
