@@ -12,7 +12,7 @@
 
 import { arenaAllocate } from "./arena";
 import { Job } from "./job";
-import { allocate, MOST, release } from "./memory";
+import { allocate, release } from "./memory";
 import { backwardReadsResult, backwardReadsSource, backwardReplaces } from "./needs";
 import { Op } from "./op";
 import { hasSlope } from "./ops/activation";
@@ -240,7 +240,7 @@ function makePlan(first: usize, loss: usize): bool {
   planForward(first, rows);
   if (loss != 0) planBackward(loss, n);
   const total = max<u64>(arrange(rows, 3 * n), 64);
-  const block: usize = total > MOST ? 0 : blockOf(total);
+  const block = blockOf(total);
   let done = block != 0;
   for (let r = first; r != 0; r = tensor(r).next) {
     if (done) done = give(tensor(r), block);

@@ -238,7 +238,11 @@ export class Engine {
     const asked = this.wasm.failedBytes() >>> 0;
     throw new MemoryError(
       `Out of memory: ${what} asked for ${asked} bytes, while the engine holds ${this.memoryBytes} ` +
-        `of at most ${this.#maximum}. Use a smaller batch or model, dispose of tensors, or raise maximumMemory in init().`,
+        `of at most ${this.#maximum}. Use a smaller batch or model, ${
+          this.#maximum < 65536 * PAGE
+            ? "dispose of tensors, or raise maximumMemory in init()."
+            : "or dispose of tensors."
+        }`,
     );
   }
 
