@@ -2,11 +2,12 @@
 
 import { escapeControls } from "../core/controls.ts";
 import { ReleasedError } from "../core/error.ts";
+import { expectMap, expectObject, expectText, expectTexts } from "../core/kind.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
-import { type AdapterSet, adaptersOf } from "./set.ts";
+import { type AdapterSet, adaptersOf, expectModel } from "./set.ts";
 
 /** A named adapter on a model: its tensors, and whether it takes part, as a branch or merged. */
 export class Adapter {
@@ -25,6 +26,11 @@ export class Adapter {
     layers: ReadonlyMap<string, AdapterLayer>,
     warnings: readonly string[] = [],
   ) {
+    expectText("The name of an adapter", name);
+    expectModel(model);
+    expectObject("The config of an adapter", config);
+    expectMap("The layers of an adapter", layers, "a Map from paths to layers");
+    expectTexts("The warnings of an adapter", warnings);
     this.name = name;
     this.model = model;
     this.config = config;

@@ -3,6 +3,7 @@
 // alpha / sqrt(r) for rank-stabilised LoRA (D. Kalajdzievski, 2023). Every value is checked here, wherever
 // it comes from: the caller of `injectLora`, or an adapter_config.json.
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { isMap } from "../core/realm.ts";
 import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
@@ -134,9 +135,10 @@ export function resolveLoraConfig(options: LoraOptions = {}): LoraConfig {
 }
 
 function wrong(option: string, found: unknown, expected: string): never {
-  const shown =
-    typeof found === "number" ? String(found) : (JSON.stringify(found) ?? String(found));
-  throw new UsageError(`${option} is ${shown.slice(0, 120)}, but must be ${expected}.`);
+  const shown = Array.isArray(found)
+    ? `[${found.map(kindOf).join(",").slice(0, 120)}]`
+    : kindOf(found);
+  throw new UsageError(`${option} is ${shown}, but must be ${expected}.`);
 }
 
 function rank(option: string, value: unknown): number {

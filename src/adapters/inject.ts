@@ -2,14 +2,17 @@
 // anything changes.
 
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/apply.ts";
+import { splitSeed } from "../tensor/random.ts";
 import { Adapter } from "./adapter.ts";
 import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./config.ts";
 import type { AdapterLayer } from "./layer.ts";
 import { type LoraShape, makeLoraLayer } from "./lora.ts";
-import { adaptersOf } from "./set.ts";
+import { adaptersOf, expectModel } from "./set.ts";
 import { matchTargets } from "./target.ts";
 
 /** What a new adapter is called and drawn from. */
@@ -19,6 +22,8 @@ export interface InjectOptions {
   /** Seed of the initial values; default 0. */
   readonly seed?: number;
 }
+
+const INJECT_OPTIONS: OptionNames<InjectOptions> = { adapterName: true, seed: true };
 
 /** A stream of random numbers for a name (FNV-1a, 32 bits), so that adding a layer does not shift the others. */
 function streamOf(path: string): number {
@@ -77,13 +82,17 @@ function wideRemark(model: Transformer, paths: readonly string[]): string {
 export function addLora(
   model: Transformer,
   options: LoraOptions = {},
-  { adapterName = "default", seed = 0 }: InjectOptions = {},
+  inject: InjectOptions = {},
 ): Adapter {
+  expectModel(model);
   const config = resolveLoraConfig(options);
+  expectOptions(inject, INJECT_OPTIONS, "injection");
+  const { adapterName = "default", seed = 0 } = inject;
+  splitSeed(seed);
   const set = adaptersOf(model);
-  if (!/^[A-Za-z0-9_-]+$/.test(adapterName)) {
+  if (typeof adapterName !== "string" || !/^[A-Za-z0-9_-]+$/.test(adapterName)) {
     throw new UsageError(
-      `"${adapterName}" cannot name an adapter: use letters, digits, "_" and "-".`,
+      `${kindOf(adapterName)} cannot name an adapter: use letters, digits, "_" and "-".`,
     );
   }
   if (set.adapters.has(adapterName)) {
@@ -101,8 +110,10 @@ export function addLora(
   const remarks = wide.length === 0 ? warnings : [...warnings, wideRemark(model, wide)];
   const layers = allOrNothing(() => {
     const made = makeLayers(model, shapes, config, { adapterName, seed });
-    if (set.adapters.size === 0) model.freeze(options);
-    else if (options.prepack !== undefined) model.pack(options);
+    const { prepack } = options;
+    const packing = prepack === undefined ? {} : { prepack };
+    if (set.adapters.size === 0) model.freeze(packing);
+    else if (prepack !== undefined) model.pack(packing);
     return made;
   });
   for (const [path, layer] of layers) set.adaptedLinear(path).addLayer(adapterName, layer);

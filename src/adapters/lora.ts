@@ -1,6 +1,8 @@
 // LoRA on one linear layer (Hu et al. 2021, arXiv:2106.09685): y = x·Wᵀ + s·drop(x)·Aᵀ·Bᵀ, ΔW = s·B·A,
 // A [r, K], B [N, r], s = alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA.
 
+import { expectOptions, type OptionNames } from "../core/options.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { zeros } from "../tensor/create.ts";
 import type { LowRankBranch } from "../tensor/linear.ts";
 import { matmul } from "../tensor/matmul.ts";
@@ -21,6 +23,14 @@ export interface LoraShape {
   readonly dropout: number;
 }
 
+const LORA_SHAPE: OptionNames<LoraShape> = {
+  inFeatures: true,
+  outFeatures: true,
+  r: true,
+  scale: true,
+  dropout: true,
+};
+
 /** LoRA's two factors on one linear layer. */
 export class LoraLayer implements AdapterLayer {
   readonly a: Tensor;
@@ -30,6 +40,9 @@ export class LoraLayer implements AdapterLayer {
   readonly dropout: number;
 
   constructor(a: Tensor, b: Tensor, shape: LoraShape) {
+    expectTensor("LoraLayer", a);
+    expectTensor("LoraLayer", b);
+    expectOptions(shape, LORA_SHAPE, "LoraLayer");
     this.a = a;
     this.b = b;
     this.r = shape.r;

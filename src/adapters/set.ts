@@ -1,19 +1,29 @@
 // All adapters of one model: which there are, which are active, which are merged.
 
 import { UsageError } from "../core/error.ts";
+import { expectInstance, kindOf, wrongKind } from "../core/kind.ts";
 import { Linear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import type { Transformer } from "../nn/transformer.ts";
+import { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/apply.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedLinear } from "./adaptedLinear.ts";
-import type { Adapter } from "./adapter.ts";
+import { Adapter } from "./adapter.ts";
 import type { ModulePath } from "./target.ts";
+
+/** Throws unless this is a model, with a word on what else was given. */
+export function expectModel(given: unknown): asserts given is Transformer {
+  if (given instanceof Transformer) return;
+  const advice =
+    given instanceof Adapter ? "An adapter's model is adapter.model." : "loadModel() gives one.";
+  throw wrongKind("The model", given, "a model", advice);
+}
 
 const sets = new WeakMap<Module, AdapterSet>();
 
 /** The adapters of a model. */
 export function adaptersOf(model: Transformer): AdapterSet {
+  expectModel(model);
   let set = sets.get(model);
   if (set === undefined) {
     set = new AdapterSet(model);
@@ -69,6 +79,7 @@ export class AdapterSet {
   }
 
   add(adapter: Adapter): void {
+    expectInstance("What is added to a model", adapter, Adapter, "an adapter");
     this.#adapters.set(adapter.name, adapter);
   }
 
@@ -127,11 +138,12 @@ export class AdapterSet {
   }
 
   #checkNames(names: readonly string[]): void {
+    if (!Array.isArray(names)) throw wrongKind("The adapters", names, "an array of their names");
     for (const name of names) {
       if (this.#adapters.has(name)) continue;
       const known = [...this.#adapters.keys()];
       throw new UsageError(
-        `There is no adapter "${name}" on this model; ${known.length === 0 ? "it has none" : `it has ${known.join(", ")}`}.`,
+        `There is no adapter ${kindOf(name)} on this model; ${known.length === 0 ? "it has none" : `it has ${known.join(", ")}`}.`,
       );
     }
   }

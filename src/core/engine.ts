@@ -12,6 +12,7 @@ import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { tileForm } from "./features.ts";
 import { closedError, guarded, takeAway } from "./guard.ts";
+import { expectFunction } from "./kind.ts";
 import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { expectSynchronous } from "./synchronous.ts";
@@ -63,6 +64,9 @@ export class Engine {
     pool: ThreadPool | null,
     maximum: number,
   ) {
+    if (chosen === undefined) {
+      throw new UsageError("An engine is made by `await init()` or `await Engine.create()`.");
+    }
     this.build = chosen.build;
     this.deterministic = chosen.deterministic;
     this.wasm = guarded(wasm, {
@@ -262,6 +266,7 @@ export class Engine {
    * @throws UsageError when `fn` is async
    */
   run<T>(fn: () => T): T {
+    expectFunction("What run() runs", fn);
     const before = currentEngine;
     currentEngine = this;
     try {

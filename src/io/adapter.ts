@@ -3,17 +3,19 @@
 import { Adapter } from "../adapters/adapter.ts";
 import { ALL_LINEAR, type LoraConfig } from "../adapters/config.ts";
 import { addLora } from "../adapters/inject.ts";
-import { adaptersOf, baseParameters } from "../adapters/set.ts";
+import { adaptersOf, baseParameters, expectModel } from "../adapters/set.ts";
 import { defaultTargetsOf, matchTargets, type Targets } from "../adapters/target.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
+import { expectInstance, expectObject } from "../core/kind.ts";
 import { type PathLike, pathOf } from "../core/location.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { isMap } from "../core/realm.ts";
 import { revisionEntry } from "../core/revision.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { Linear } from "../nn/linear.ts";
-import type { Transformer } from "../nn/transformer.ts";
+import { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   type AdaptedModule,
@@ -71,8 +73,12 @@ class LoadedAdapter extends Adapter {
 /** The two files of an adapter, by name, as PEFT writes them; also while it is merged. */
 export function adapterFiles(
   adapter: Adapter,
-  { metadata = {} }: AdapterFilesOptions = {},
+  options: AdapterFilesOptions = {},
 ): Map<string, Uint8Array> {
+  expectAdapter(adapter);
+  expectOptions(options, FILES_OPTIONS, "adapterFiles");
+  const { metadata = {} } = options;
+  expectObject("metadata", metadata, "an object of texts");
   const tensors = new Map<string, StoredTensor>();
   for (const [name, parameter] of adapter.namedParameters()) {
     const values = parameter.toArray() as Float32Array;
@@ -90,6 +96,18 @@ export function adapterFiles(
     [CONFIG, new TextEncoder().encode(formatPeftConfig(describe(adapter)))],
     [WEIGHTS, writeSafetensors(tensors, header.set("format", "pt").set(...revisionEntry()))],
   ]);
+}
+
+const FILES_OPTIONS: OptionNames<AdapterFilesOptions> = { metadata: true };
+const SAVE_OPTIONS: OptionNames<SaveAdapterOptions> = { ...FILES_OPTIONS, overwrite: true };
+const LOAD_OPTIONS: OptionNames<LoadAdapterOptions> = { adapterName: true, activate: true };
+
+function expectAdapter(adapter: Adapter): void {
+  const advice =
+    adapter instanceof Transformer
+      ? "A model is saved by saveModel(); injectLora() puts an adapter on it."
+      : "injectLora() and loadAdapter() give one.";
+  expectInstance("The adapter", adapter, Adapter, "an adapter", advice);
 }
 
 /** What adapter_config.json says of an adapter; of one that was loaded, what it said before. */
@@ -133,11 +151,14 @@ function targetNames({ config, model, layers }: Adapter): LoraConfig["targetModu
 export async function saveAdapter(
   adapter: Adapter,
   directory: PathLike,
-  { overwrite = false, ...options }: SaveAdapterOptions = {},
+  options: SaveAdapterOptions = {},
   fs?: FileSystem,
 ): Promise<void> {
+  expectAdapter(adapter);
+  expectOptions(options, SAVE_OPTIONS, "saveAdapter");
+  const { overwrite = false, ...content } = options;
   const path = pathOf(directory, "The directory to save the adapter to");
-  const files = adapterFiles(adapter, options);
+  const files = adapterFiles(adapter, content);
   const rules: WriteDirectoryOptions = {
     noun: "adapter",
     owns: isAdapterFile,
@@ -168,8 +189,11 @@ function isAdapterFile(name: string): boolean {
 export async function loadAdapter(
   model: Transformer,
   location: FileLocation,
-  { adapterName = "default", activate = true }: LoadAdapterOptions = {},
+  options: LoadAdapterOptions = {},
 ): Promise<Adapter> {
+  expectModel(model);
+  expectOptions(options, LOAD_OPTIONS, "loadAdapter");
+  const { adapterName = "default", activate = true } = options;
   const source = openSource(location);
   const marks = source.directory === undefined ? null : marksOf(source.directory, isAdapterFile);
   const file = `${source.name}/${CONFIG}`;

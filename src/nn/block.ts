@@ -1,12 +1,14 @@
 // One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
 
+import { expectFunction } from "../core/kind.ts";
 import { allOrNothing } from "../tensor/apply.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { add } from "../tensor/elementwise.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Context, SelfAttention } from "./attention.ts";
 import type { LayerCache } from "./cache.ts";
-import type { ModelConfig } from "./config.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
 import { Mlp } from "./mlp.ts";
 import { Module } from "./module.ts";
@@ -28,6 +30,8 @@ export class Block extends Module {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    checkConfig(config);
+    expectFunction("The initializer", init);
     const names = familyNames(config.modelType);
     [this.#attentionNorm, this.#attention, this.#mlpNorm, this.#mlp] = allOrNothing(
       () =>
@@ -42,6 +46,7 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    expectTensor("Block", h);
     return composed(h, () => this.#compute(h, context, cache));
   }
 

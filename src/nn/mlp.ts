@@ -1,11 +1,13 @@
 // The feed-forward part of a block: down(act(gate(x)) ∘ up(x)) (SwiGLU, Shazeer 2020), or down(act(up(x))).
 
+import { expectFunction } from "../core/kind.ts";
 import { gelu, relu, silu } from "../tensor/activation.ts";
 import { allOrNothing } from "../tensor/apply.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { mul } from "../tensor/elementwise.ts";
 import { composed } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Activation, ModelConfig } from "./config.ts";
+import { type Activation, checkConfig, type ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
 import { Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
@@ -26,6 +28,8 @@ export class Mlp extends Module {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    checkConfig(config);
+    expectFunction("The initializer", init);
     this.#activation = ACTIVATIONS[config.activation];
     this.#gated = config.gated;
     const gpt2 = config.modelType === "gpt2";
@@ -45,6 +49,7 @@ export class Mlp extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor): Tensor {
+    expectTensor("Mlp", x);
     return composed(x, () => this.#compute(x));
   }
 

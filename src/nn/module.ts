@@ -6,15 +6,19 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { expectBoolean, expectInstance, expectMap, expectText, kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { recording, structureChanged } from "../core/recording.ts";
-import { expectPrepack, type PackOptions, packAll } from "../tensor/pack.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { expectPackOptions, type PackOptions, packAll } from "../tensor/pack.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
 export type StateDict = Map<
   string,
   { readonly shape: readonly number[]; readonly data: Float32Array }
 >;
+
+const COUNT_OPTIONS: OptionNames<{ readonly trainable?: boolean }> = { trainable: true };
 
 /** A layer or model: named parameters, named children, and what applies to all of them. */
 export class Module {
@@ -24,6 +28,7 @@ export class Module {
 
   /** Adds a child under a name. */
   protected addModule<T extends Module>(name: string, child: T): T {
+    expectInstance(`The part ${kindOf(name)}`, child, Module, "a module");
     this.#children.set(name, child);
     structureChanged();
     return child;
@@ -31,6 +36,7 @@ export class Module {
 
   /** Adds a parameter under a name. */
   protected addParameter(name: string, parameter: Tensor): Tensor {
+    expectInstance(`The parameter ${kindOf(name)}`, parameter, Tensor, "a tensor");
     this.#parameters.set(name, parameter);
     structureChanged();
     return parameter;
@@ -55,7 +61,7 @@ export class Module {
     if (found === undefined) {
       const names = [...this.#children.keys()];
       throw new UsageError(
-        `This module has no part "${name}"; ${names.length === 0 ? "it has no parts" : `its parts are ${names.join(", ")}`}.`,
+        `This module has no part ${kindOf(name)}; ${names.length === 0 ? "it has no parts" : `its parts are ${names.join(", ")}`}.`,
       );
     }
     return found;
@@ -63,6 +69,7 @@ export class Module {
 
   /** The module at a dotted path. */
   moduleAt(path: string): Module {
+    expectText("The path of a module", path);
     let found: Module = this;
     if (path !== "") for (const name of path.split(".")) found = found.child(name);
     return found;
@@ -70,6 +77,8 @@ export class Module {
 
   /** Puts another module in the place of the one at a dotted path. */
   replaceModule(path: string, replacement: Module): void {
+    expectText("The path of a module", path);
+    expectInstance("What replaces a module", replacement, Module, "a module");
     const dot = path.lastIndexOf(".");
     const parent = this.moduleAt(path.slice(0, Math.max(dot, 0)));
     const name = path.slice(dot + 1);
@@ -81,6 +90,7 @@ export class Module {
 
   /** This module and all below it, with dotted paths; this one's is "". */
   *namedModules(prefix = ""): Generator<[string, Module]> {
+    expectText("The prefix of the modules' paths", prefix);
     yield [prefix, this];
     for (const [name, child] of this.#children) {
       yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`);
@@ -125,6 +135,7 @@ export class Module {
 
   /** Number of parameters, or of those that train. */
   countParameters(options: { readonly trainable?: boolean } = {}): number {
+    expectOptions(options, COUNT_OPTIONS, "countParameters");
     let count = 0;
     for (const parameter of this.parameters()) {
       if (!options.trainable || parameter.requiresGrad) count += parameter.size;
@@ -140,6 +151,7 @@ export class Module {
 
   /** Switches dropout on (or off) here and below. */
   train(mode = true): this {
+    expectBoolean("The mode of train()", mode);
     this.#training = mode;
     for (const child of this.#children.values()) child.train(mode);
     return this;
@@ -152,6 +164,7 @@ export class Module {
 
   /** Lets all parameters train, or none. */
   setRequiresGrad(value: boolean): this {
+    expectBoolean("What setRequiresGrad() sets", value);
     for (const parameter of this.parameters()) parameter.requiresGrad = value;
     return this;
   }
@@ -161,7 +174,7 @@ export class Module {
    * @throws MemoryError; then all is as before, but that gradients are gone.
    */
   freeze(options: PackOptions = {}): this {
-    expectPrepack(options);
+    expectPackOptions(options);
     const trained = [...this.trainableParameters()];
     this.setRequiresGrad(false);
     try {
@@ -178,6 +191,7 @@ export class Module {
    * @throws MemoryError; then all are as before.
    */
   pack(options: PackOptions = {}): void {
+    expectPackOptions(options);
     const frozen = [...this.linearWeights()].filter(({ requiresGrad }) => !requiresGrad);
     packAll(new Set(frozen), options);
   }
@@ -202,13 +216,16 @@ export class Module {
    *   nothing has changed.
    */
   loadStateDict(dict: StateDict): void {
+    expectMap("The state of a module", dict, "a Map, such as stateDict() gives");
     const problems: string[] = [];
     const own = new Map(this.namedParameters());
     for (const [name, parameter] of own) {
       if (parameter.readOnly !== null) throw new UsageError(parameter.readOnly);
       const given = dict.get(name);
       if (given === undefined) problems.push(`${name} [${parameter.shape}] is missing`);
-      else if (String(given.shape) !== String(parameter.shape)) {
+      else if (!Array.isArray(given?.shape) || given.data?.length !== parameter.size) {
+        problems.push(`${name} has no shape or not as many numbers as it says`);
+      } else if (String(given.shape) !== String(parameter.shape)) {
         problems.push(`${name} is [${given.shape}], expected [${parameter.shape}]`);
       }
     }

@@ -1,5 +1,6 @@
 // Normalisation of rows, with a learned gain.
 
+import { expectFunction, expectNumber } from "../core/kind.ts";
 import { allOrNothing } from "../tensor/apply.ts";
 import { layerNorm, rmsNorm } from "../tensor/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -12,6 +13,8 @@ export class LayerNorm extends Module {
 
   constructor(size: number, eps = 1e-5, init: Initializer = emptyParameter) {
     super();
+    expectFunction("The initializer", init);
+    expectNumber("eps", eps);
     this.eps = eps;
     allOrNothing(() => {
       this.addParameter("weight", init([size], "gain"));
@@ -30,6 +33,8 @@ export class RmsNorm extends Module {
 
   constructor(size: number, eps = 1e-6, init: Initializer = emptyParameter) {
     super();
+    expectFunction("The initializer", init);
+    expectNumber("eps", eps);
     this.eps = eps;
     this.addParameter("weight", init([size], "gain"));
   }
