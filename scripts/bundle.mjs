@@ -38,6 +38,7 @@ export function bundle(root) {
     external: ["node:*"],
     minifyWhitespace: true,
     minifySyntax: true,
+    lineLimit: LINE,
     logLevel: "warning",
   });
   rmSync(command);
@@ -52,10 +53,12 @@ export function bundle(root) {
 }
 
 // What a chunk may hold besides statements: imports at its head, exports at its end, and its own address.
-const PARTS = /^((?:import\{[^}]*\}from"[^"]*";)*)(.*?)(export\{[^}]*\};\s*)$/s;
+const PARTS = /^((?:import\{[^}]*\}from"[^"]*";\s*)*)(.*?)(export\{[^}]*\};\s*)$/s;
 const ADDRESS = "ADDRESS_OF_THIS_CHUNK";
 // A call that is only for those who use its result.
-const EARLY = /=(\w+AtImport\(\))/g;
+const EARLY = /=(\s*\w+AtImport\(\))/g;
+// Node prints the line that threw above an error that nobody catches: it is to be short enough not to hide the sentence.
+const LINE = 500;
 
 /** A chunk with short names inside of its functions. Without imports and exports it is a script, whose names are kept. */
 function withShortLocals(chunk) {
@@ -63,6 +66,7 @@ function withShortLocals(chunk) {
   const { code } = transformSync(body.replaceAll("import.meta.url", ADDRESS), {
     target: "es2022",
     minify: true,
+    lineLimit: LINE,
   });
   const marked = code.replace(EARLY, "=/* @__PURE__ */$1").replaceAll(ADDRESS, "import.meta.url");
   return head + marked.trim() + tail;

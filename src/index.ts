@@ -131,7 +131,7 @@ export { SGD, type SGDOptions } from "./optim/sgd.ts";
 
 export { type Batch, IGNORE_INDEX } from "./data/batch.ts";
 export type { AddedToken, BpeDefinition } from "./data/bpeDefinition.ts";
-export { BpeTokenizer, type DecodeOptions, type EncodeOptions } from "./data/bpeTokenizer.ts";
+export { BpeTokenizer } from "./data/bpeTokenizer.ts";
 export { type Corpus, corpusDataset } from "./data/corpusDataset.ts";
 export {
   type BatchRange,
@@ -144,7 +144,12 @@ export { jsonlDataset } from "./data/jsonlDataset.ts";
 export { Llama2cTokenizer, readLlama2cTokenizer } from "./data/llama2c.ts";
 export { type ReadTokenizerOptions, readTokenizerJson } from "./data/readTokenizerJson.ts";
 export { textDataset } from "./data/textDataset.ts";
-export { DecodeStream, type Tokenizer } from "./data/tokenizer.ts";
+export {
+  type DecodeOptions,
+  DecodeStream,
+  type EncodeOptions,
+  type Tokenizer,
+} from "./data/tokenizer.ts";
 export { type TrainTokenizerOptions, trainTokenizer } from "./data/trainTokenizer.ts";
 export { writeTokenizerJson } from "./data/writeTokenizerJson.ts";
 
@@ -195,4 +200,9 @@ export {
   toFloat32,
   writeSafetensors,
 } from "./io/safetensors.ts";
-export { type LoadTextOptions, loadText, type TextModel } from "./io/text.ts";
+export {
+  type LoadTextOptions,
+  loadText,
+  type TextModel,
+  type TrainingRecord,
+} from "./io/text.ts";

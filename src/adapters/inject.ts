@@ -2,19 +2,21 @@
 // changes.
 
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { Embedding } from "../nn/embedding.ts";
 import type { AttentionLike, Layer } from "../nn/layer.ts";
 import type { LinearLike } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { PackOptions } from "../tensor/pack.ts";
+import { splitSeed } from "../tensor/random.ts";
 import { allOrNothing, leaf } from "../tensor/record.ts";
 import { AdaptedModule } from "./adaptedModule.ts";
 import { Adapter, type Origin } from "./adapter.ts";
 import type { AdapterLayer } from "./layer.ts";
 import type { AdapterMethod, Site, TensorSource } from "./method.ts";
 import { resolveOptions } from "./option.ts";
-import { adaptersOf } from "./set.ts";
+import { adaptersOf, expectModule } from "./set.ts";
 import { type AdapterTensors, freshSource, noting } from "./source.ts";
 import { matchTargets, type Targets } from "./target.ts";
 import { isTargetConfig } from "./targeting.ts";
@@ -53,13 +55,17 @@ export function injectAdapter<C extends object, S, M extends Module>(
   options: object = {},
   inject: InjectOptions = {},
 ): Adapter<C, M> {
+  expectModule(model);
   expectOptions(inject, INJECT_OPTIONS, "injection");
   const { adapterName = "default", seed = 0 } = inject;
+  splitSeed(seed);
   const config = resolveOptions(method.options, options, method.name);
   method.check?.(config);
   const source: SourceFor = (path, made) =>
     freshSource(made, path === null ? adapterName : `${adapterName}.${path}`, seed);
-  const adapter = addAdapter(model, method, { ...options, config, adapterName, source });
+  const { prepack } = options as PackOptions;
+  const packing = prepack === undefined ? {} : { prepack };
+  const adapter = addAdapter(model, method, { ...packing, config, adapterName, source });
   activateOrRemove(model, adapterName);
   return adapter;
 }
@@ -82,9 +88,9 @@ export function addAdapter<C extends object, S, M extends Module>(
   { config: given, adapterName, source, warnings, origin, ...pack }: AddOptions<C>,
 ): Adapter<C, M> {
   const set = adaptersOf(model);
-  if (!/^[A-Za-z0-9_-]+$/.test(adapterName)) {
+  if (typeof adapterName !== "string" || !/^[A-Za-z0-9_-]+$/.test(adapterName)) {
     throw new UsageError(
-      `"${adapterName}" cannot name an adapter: use letters, digits, "_" and "-".`,
+      `${kindOf(adapterName)} cannot name an adapter: use letters, digits, "_" and "-".`,
     );
   }
   if (set.adapters.has(adapterName)) {

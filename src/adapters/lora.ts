@@ -2,9 +2,11 @@
 // A [r, K], B [N, r], s = alpha / r, or alpha / sqrt(r) for rank-stabilised LoRA (Kalajdzievski 2023).
 
 import { UsageError } from "../core/error.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { LinearLike } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
+import { expectTensor } from "../tensor/check.ts";
 import type { LowRankBranch } from "../tensor/linear.ts";
 import { matmul } from "../tensor/matmul.ts";
 import type { PackOptions } from "../tensor/pack.ts";
@@ -241,6 +243,15 @@ function wideRemark([first, ...others]: readonly Site[]): string {
   );
 }
 
+/** Scale and dropout of LoRA on one linear layer. */
+export interface LoraShape {
+  /** s. */
+  readonly scale: number;
+  readonly dropout: number;
+}
+
+const LORA_SHAPE: OptionNames<LoraShape> = { scale: true, dropout: true };
+
 /** LoRA's two factors on one linear layer. */
 export class LoraLayer implements AdapterLayer {
   readonly a: Tensor;
@@ -250,7 +261,11 @@ export class LoraLayer implements AdapterLayer {
   readonly dropout: number;
 
   /** @param a A [r, K]; @param b B [N, r] */
-  constructor(a: Tensor, b: Tensor, { scale, dropout }: Pick<LoraLayer, "scale" | "dropout">) {
+  constructor(a: Tensor, b: Tensor, shape: LoraShape) {
+    expectTensor("LoraLayer", a);
+    expectTensor("LoraLayer", b);
+    expectOptions(shape, LORA_SHAPE, "LoraLayer");
+    const { scale, dropout } = shape;
     this.a = a;
     this.b = b;
     this.r = a.shape[0] ?? 0;

@@ -2,6 +2,7 @@
 // what a caller or a file gives.
 
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { expectPrepack } from "../tensor/pack.ts";
 
@@ -98,9 +99,10 @@ export function fingerprintOf<C extends object>(
 
 /** Throws about an option's value. */
 export function wrong(option: string, found: unknown, expected: string): never {
-  const shown =
-    typeof found === "number" ? String(found) : (JSON.stringify(found) ?? String(found));
-  throw new UsageError(`${option} is ${shown.slice(0, 120)}, but must be ${expected}.`);
+  const shown = Array.isArray(found)
+    ? `[${found.map(kindOf).join(",").slice(0, 120)}]`
+    : kindOf(found);
+  throw new UsageError(`${option} is ${shown}, but must be ${expected}.`);
 }
 
 /** A check for whole numbers from `least` to `most`. */

@@ -1,23 +1,42 @@
 // All adapters of one model: which there are, which are active, which are merged.
 
 import { UsageError } from "../core/error.ts";
+import { expectInstance, kindOf, wrongKind } from "../core/kind.ts";
 import type { BodyLike } from "../nn/body.ts";
 import { isLinear } from "../nn/linear.ts";
-import type { Module } from "../nn/module.ts";
+import { Module } from "../nn/module.ts";
+import { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AdaptedLinear } from "./adaptedLinear.ts";
 import { AdaptedBody, AdaptedModule } from "./adaptedModule.ts";
-import type { Adapter } from "./adapter.ts";
+import { Adapter } from "./adapter.ts";
 import { isLowRank } from "./layer.ts";
 import { mergedParameters } from "./merge.ts";
 import { AdapterState } from "./state.ts";
 import type { ModulePath } from "./target.ts";
 
+/** Throws unless this is a model, with a word on what else was given. */
+export function expectModel(given: unknown): asserts given is Transformer {
+  if (!(given instanceof Transformer)) throw notModel(given, "a model");
+}
+
+/** Throws unless this is a module, a model or a part of one. */
+export function expectModule(given: unknown): asserts given is Module {
+  if (!(given instanceof Module)) throw notModel(given, "a model or another module");
+}
+
+function notModel(given: unknown, wanted: string): Error {
+  const advice =
+    given instanceof Adapter ? "An adapter's model is adapter.model." : "loadModel() gives one.";
+  return wrongKind("The model", given, wanted, advice);
+}
+
 const sets = new WeakMap<Module, AdapterSet>();
 
 /** The adapters of a model. */
 export function adaptersOf(model: Module): AdapterSet {
+  expectModule(model);
   let set = sets.get(model);
   if (set === undefined) {
     set = new AdapterSet(model);
@@ -64,6 +83,7 @@ export class AdapterSet {
 
   /** Takes in a new adapter, which takes no part yet and does not train. */
   add(adapter: AnyAdapter): void {
+    expectInstance("What is added to a model", adapter, Adapter, "an adapter");
     for (const tensor of adapter.parameters()) tensor.requiresGrad = false;
     for (const [path, layer] of adapter.layers) {
       this.#adapted(path).addLayer(adapter.name, layer, tensorsAt(adapter, path));
@@ -154,11 +174,12 @@ export class AdapterSet {
   }
 
   #checkNames(names: readonly string[]): void {
+    if (!Array.isArray(names)) throw wrongKind("The adapters", names, "an array of their names");
     for (const name of names) {
       if (this.#adapters.has(name)) continue;
       const known = [...this.#adapters.keys()];
       throw new UsageError(
-        `There is no adapter "${name}" on this model; ${known.length === 0 ? "it has none" : `it has ${known.join(", ")}`}.`,
+        `There is no adapter ${kindOf(name)} on this model; ${known.length === 0 ? "it has none" : `it has ${known.join(", ")}`}.`,
       );
     }
   }

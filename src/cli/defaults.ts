@@ -1,5 +1,8 @@
 // What the command does when nothing else is said: fine-tune the embedded model on the bundled text, in less than three
-// minutes on two cores. All of these numbers stand here and nowhere else.
+// minutes on two cores. All of these numbers stand here and nowhere else, but for those of a text's rows, which the
+// library takes as well.
+
+import { TEXT_ROWS } from "../io/text.ts";
 
 /** LoRA (Hu et al. 2021): s = alpha / r. */
 export const LORA = { r: 8, alpha: 16, dropout: 0, targets: "all-linear" } as const;
@@ -7,8 +10,8 @@ export const LORA = { r: 8, alpha: 16, dropout: 0, targets: "all-linear" } as co
 /** The run: AdamW with warm-up and a cosine. `fullLr` is the rate of full fine-tuning, where every weight moves. */
 export const RUN = {
   steps: 300,
-  batchSize: 8,
-  blockSize: 128,
+  batchSize: TEXT_ROWS.batchSize as number,
+  blockSize: TEXT_ROWS.blockSize as number,
   accumulate: 1,
   lr: 2e-3,
   fullLr: 5e-4,

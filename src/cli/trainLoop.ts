@@ -2,7 +2,7 @@
 // after each one; that is when signals arrive.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { LowrankError } from "../core/error.ts";
+import { LowrankError, MemoryError } from "../core/error.ts";
 import { removeFile } from "../core/files.ts";
 import { DivergenceError } from "../train/divergence.ts";
 import type { StepReport } from "../train/progress.ts";
@@ -71,10 +71,16 @@ class DivergedError extends RunEndedError {
 /** Anything else went wrong; the name is that of what did. */
 class StoppedError extends RunEndedError {
   constructor(cause: LowrankError, step: number, state: Checkpoint | undefined, resume: string) {
+    const isShort = cause instanceof MemoryError;
+    const start = isShort
+      ? " In the command a step takes less with --gradient-checkpointing, a smaller --block-size, or a smaller --batch-size " +
+        "of which --accumulate makes several one step."
+      : "";
+    const goOn = isShort ? `${resume} and --gradient-checkpointing` : resume;
     const where =
       state === undefined || state.step === 0
-        ? ""
-        : ` The state after step ${state.step} is kept: ${state.path}. Go on from it with ${resume}.`;
+        ? start
+        : ` The state after step ${state.step} is kept: ${state.path}. Go on from it with ${goOn}.`;
     super(cause, step, state, where);
     this.name = cause.name;
   }

@@ -14,6 +14,7 @@ import { text as relaxed } from "./binary/relaxed.ts";
 import { decompress } from "./decompress.ts";
 import { UsageError } from "./error.ts";
 import { canShareMemory, hasFeature, isEdge, mayHaveWorkers } from "./features.ts";
+import { kindOf } from "./kind.ts";
 import { withUnsharedMemory } from "./sharedFlag.ts";
 
 /** Which binary runs: plain SIMD, or relaxed SIMD with fused multiply-add. */
@@ -81,7 +82,7 @@ function given(module: WebAssembly.Module): ChosenModule {
   // Asked of the tag, since a host may make its modules in another realm.
   if (module?.[Symbol.toStringTag] !== "WebAssembly.Module") {
     throw new UsageError(
-      `init({ module }) expects a compiled WebAssembly.Module and got ${describe(module)}. ` +
+      `init({ module }) expects a compiled WebAssembly.Module and got ${kindOf(module)}. ` +
         "Import it with `import core from 'lowrank/core.wasm'`, or compile the bytes of that file.",
     );
   }
@@ -92,11 +93,6 @@ function given(module: WebAssembly.Module): ChosenModule {
     );
   }
   return { module, build: "baseline", shared: true };
-}
-
-function describe(value: unknown): string {
-  if (value === null || typeof value !== "object") return String(value);
-  return `an object of class ${value.constructor?.name ?? "null"}`;
 }
 
 function whyNotCompiled(): string {

@@ -12,6 +12,7 @@ import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
 import { tileForm } from "./features.ts";
 import { closedError, guarded, takeAway } from "./guard.ts";
+import { expectFunction } from "./kind.ts";
 import { Counter, type CounterName, Field, Flag, HEAP_TOP, Op, STATE } from "./op.ts";
 import { structureChanged } from "./recording.ts";
 import { expectSynchronous } from "./synchronous.ts";
@@ -63,6 +64,9 @@ export class Engine {
     pool: ThreadPool | null,
     maximum: number,
   ) {
+    if (chosen === undefined) {
+      throw new UsageError("An engine is made by `await init()` or `await Engine.create()`.");
+    }
     this.build = chosen.build;
     this.deterministic = chosen.deterministic;
     this.wasm = guarded(wasm, {
@@ -238,7 +242,11 @@ export class Engine {
     const asked = this.wasm.failedBytes() >>> 0;
     throw new MemoryError(
       `Out of memory: ${what} asked for ${asked} bytes, while the engine holds ${this.memoryBytes} ` +
-        `of at most ${this.#maximum}. Use a smaller batch or model, dispose of tensors, or raise maximumMemory in init().`,
+        `of at most ${this.#maximum}. Use a smaller batch or model, ${
+          this.#maximum < 65536 * PAGE
+            ? "dispose of tensors, or raise maximumMemory in init()."
+            : "or dispose of tensors."
+        }`,
     );
   }
 
@@ -258,6 +266,7 @@ export class Engine {
    * @throws UsageError when `fn` is async
    */
   run<T>(fn: () => T): T {
+    expectFunction("What run() runs", fn);
     const before = currentEngine;
     currentEngine = this;
     try {

@@ -1,6 +1,8 @@
 // What a caller may say about the engine.
 
 import { UsageError } from "./error.ts";
+import { kindOf } from "./kind.ts";
+import { expectOptions, type OptionNames } from "./options.ts";
 
 /** Bytes of a page of WebAssembly's memory. */
 export const PAGE = 65536;
@@ -31,14 +33,25 @@ export interface EngineOptions {
   readonly workerUrl?: string | URL;
 }
 
+const ENGINE_OPTIONS: OptionNames<EngineOptions> = {
+  deterministic: true,
+  threads: true,
+  module: true,
+  maximumMemory: true,
+  wideVectors: true,
+  workerUrl: true,
+};
+
 /**
  * The most pages that an engine may have.
- * @throws UsageError for an amount that no engine can have
+ * @throws UsageError for an amount that no engine can have, and for an option that nobody knows
  */
-export function maximumPages({ maximumMemory = 65536 * PAGE }: EngineOptions): number {
-  const maximum = Math.floor(maximumMemory / PAGE);
+export function maximumPages(options: EngineOptions): number {
+  expectOptions(options, ENGINE_OPTIONS, "the engine");
+  const { maximumMemory = 65536 * PAGE } = options;
+  const maximum = typeof maximumMemory === "number" ? Math.floor(maximumMemory / PAGE) : 0;
   if (maximum >= INITIAL_PAGES && maximum <= 65536) return maximum;
   throw new UsageError(
-    `maximumMemory is ${maximumMemory} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
+    `maximumMemory is ${kindOf(maximumMemory)} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
   );
 }

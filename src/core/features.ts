@@ -2,6 +2,8 @@
 // feature exists, a shared memory that can be made, a wait that is allowed. Only the edge runtimes are told by
 // their names, since what they forbid cannot be probed without being stopped for it.
 
+import { wrongKind } from "./kind.ts";
+
 /** Where workers come from: `node:worker_threads` (Node, Deno, Bun), the web's `Worker`, or nowhere. */
 export type ThreadKind = "node" | "web" | "none";
 
@@ -31,6 +33,9 @@ const PROBES: Readonly<Record<Feature, readonly number[]>> = {
 
 /** Whether the host's WebAssembly has the feature. That it has threads does not mean that workers can be had. */
 export function hasFeature(feature: Feature): boolean {
+  if (typeof feature !== "string" || !Object.hasOwn(PROBES, feature)) {
+    throw wrongKind("The feature", feature, `one of ${Object.keys(PROBES).join(", ")}`);
+  }
   return typeof WebAssembly === "object" && WebAssembly.validate(new Uint8Array(PROBES[feature]));
 }
 

@@ -3,7 +3,8 @@
 
 /**
  * Sorts `names` by their distance from `wanted`, nearest first; equal distances keep their order. Spellings of the same
- * words (`batch_size`, `batchSize`) are as good as equal, and so are the first letters of the words (`lr`).
+ * words (`batch_size`, `batchSize`) are as good as equal, and so are the first letters of the words (`lr`); a part of
+ * the words at the beginning or the end (`alpha`) is nearly so.
  */
 export function nearestNames(wanted: string, names: Iterable<string>): string[] {
   // The distance takes time in the product of the lengths; the beginning of a long name tells enough.
@@ -12,14 +13,21 @@ export function nearestNames(wanted: string, names: Iterable<string>): string[] 
   const initials = initialsOf(target);
   const scored = [...names].map((name) => {
     const start = name.slice(0, 200);
-    const alike = lettersOf(start) === letters || start.toLowerCase() === initials;
-    return { name, distance: alike ? 0 : distance(target, start) };
+    const own = lettersOf(start);
+    if (own === letters || own === initials) return { name, distance: 0 };
+    if (contains(own, letters) || contains(letters, own)) return { name, distance: 1 };
+    return { name, distance: distance(target, start) };
   });
   return scored.sort((a, b) => a.distance - b.distance).map(({ name }) => name);
 }
 
 function lettersOf(name: string): string {
   return name.replace(/[_-]/g, "").toLowerCase();
+}
+
+/** Does a name begin or end with so much of another one that it says something? */
+function contains(whole: string, part: string): boolean {
+  return part.length >= 3 && (whole.startsWith(part) || whole.endsWith(part));
 }
 
 /** "lr" of "learningRate" and "learning_rate"; empty for a single word. */

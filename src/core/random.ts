@@ -8,6 +8,8 @@
 // A generator's whole state is three numbers: seed, stream and how many words were drawn.
 
 import { UsageError } from "./error.ts";
+import { isNumberList, kindOf, wrongKind } from "./kind.ts";
+import { expectOptions, type OptionNames } from "./options.ts";
 
 /** What a generator needs to go on in another process; three integers, fit for JSON. */
 export interface GeneratorState {
@@ -16,6 +18,8 @@ export interface GeneratorState {
   /** Words drawn so far. */
   readonly position: number;
 }
+
+const STATE: OptionNames<GeneratorState> = { seed: true, stream: true, position: true };
 
 const TwoTo32 = 4294967296;
 const Use = 2;
@@ -51,7 +55,7 @@ export function philox(counter: ArrayLike<number>, key: ArrayLike<number>): Uint
 function checkInteger(name: string, value: number, limit: number): void {
   if (Number.isSafeInteger(value) && value >= 0 && value < limit) return;
   throw new UsageError(
-    `The ${name} of a random generator is ${value}, but must be an integer from 0 to ${limit - 1}.`,
+    `The ${name} of a random generator is ${kindOf(value)}, but must be an integer from 0 to ${limit - 1}.`,
   );
 }
 
@@ -76,6 +80,7 @@ export class Generator {
 
   /** Continues where `state()` was taken. Throws UsageError for a state that no generator can have. */
   static fromState(state: GeneratorState): Generator {
+    expectOptions(state, STATE, "a generator's state");
     const generator = new Generator(state.seed, state.stream);
     checkInteger("position", state.position, Number.MAX_SAFE_INTEGER + 1);
     generator.#position = state.position;
@@ -111,7 +116,7 @@ export class Generator {
   integer(n: number): number {
     if (!Number.isInteger(n) || n < 1 || n > TwoTo32) {
       throw new UsageError(
-        `Cannot draw an integer below ${n}: expected an integer from 1 to ${TwoTo32}.`,
+        `Cannot draw an integer below ${kindOf(n)}: expected an integer from 1 to ${TwoTo32}.`,
       );
     }
     const limit = TwoTo32 - (TwoTo32 % n);
@@ -122,6 +127,9 @@ export class Generator {
 
   /** Puts the elements into a random order, in place, every order equally likely (Fisher and Yates). */
   shuffle<T extends unknown[] | Int32Array | Uint32Array | Float32Array>(items: T): T {
+    if (!Array.isArray(items) && !isNumberList(items)) {
+      throw wrongKind("What shuffle() puts in order", items, "an array");
+    }
     for (let i = items.length - 1; i > 0; i--) {
       const j = this.integer(i + 1);
       const item = items[i];

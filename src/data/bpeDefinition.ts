@@ -1,4 +1,5 @@
 // What a byte-level BPE tokenizer is made of.
+import { expectMap, expectObject, wrongKind } from "../core/kind.ts";
 import type { Component } from "./jsonFields.ts";
 
 /** Unicode's normal forms. */
@@ -40,4 +41,17 @@ export interface BpeDefinition {
    * beyond it is refused. Without it the vocabulary is all there is.
    */
   readonly modelVocabSize?: number | undefined;
+}
+
+/** Throws unless the parts of a definition are of their kinds. */
+export function checkDefinition(definition: BpeDefinition): void {
+  expectObject("The definition of a tokenizer", definition);
+  const { vocab, merges, addedTokens, preTokenizer } = definition;
+  expectMap("vocab", vocab, "a Map from tokens to ids");
+  if (!Array.isArray(merges) || !merges.every(Array.isArray)) {
+    throw wrongKind("merges", merges, "an array of pairs");
+  }
+  if (!Array.isArray(addedTokens)) throw wrongKind("addedTokens", addedTokens, "an array");
+  for (const token of addedTokens) expectObject("An added token", token);
+  expectObject("preTokenizer", preTokenizer);
 }

@@ -8,29 +8,22 @@
 // pre-token is encoded as it is cut off.
 import { UsageError } from "../core/error.ts";
 import { quote } from "../core/json-reader.ts";
+import { kindOf } from "../core/kind.ts";
 import { TokenFinder } from "./addedTokens.ts";
-import type { AddedToken, BpeDefinition } from "./bpeDefinition.ts";
+import { type AddedToken, type BpeDefinition, checkDefinition } from "./bpeDefinition.ts";
 import { byteCharacters, tokenToBytes } from "./byteLevel.ts";
 import { IdBuffer } from "./idBuffer.ts";
 import { failMerge, MergeTable } from "./merges.ts";
 import { buildPreTokenizer, type Splitter } from "./preTokenizer.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import {
+  type DecodeOptions,
+  type EncodeOptions,
+  expectToDecode,
+  expectToEncode,
+  type Tokenizer,
+} from "./tokenizer.ts";
 import { byteLength, utf8Source } from "./utf8.ts";
 import { MapVocabulary, type Vocabulary } from "./vocabulary.ts";
-
-/** Options of `BpeTokenizer.encode`. */
-export interface EncodeOptions {
-  /** Recognise special tokens that stand in the text; default true. */
-  readonly allowSpecial?: boolean;
-  /** Add the begin and end tokens of the tokenizer's template; default false. */
-  readonly addSpecialTokens?: boolean;
-}
-
-/** Options of `BpeTokenizer.decode`. */
-export interface DecodeOptions {
-  /** Leave special tokens out of the text; default false. */
-  readonly skipSpecialTokens?: boolean;
-}
 
 const CACHE_ENTRIES = 1 << 16;
 // Longer pre-tokens (a run of spaces, a line without one) are not worth remembering.
@@ -88,6 +81,8 @@ export class BpeTokenizer implements Tokenizer {
     definition: BpeDefinition,
     tables?: { readonly vocabulary: Vocabulary; readonly merges: MergeTable },
   ) {
+    // A reader makes the lists of a definition only for who asks.
+    if (tables === undefined) checkDefinition(definition);
     this.definition = definition;
     const { bosTokenId, eosTokenId, prefixIds, suffixIds = [], stopTokenIds = [] } = definition;
     const listed = (id: number | undefined) => (id === undefined ? [] : [id]);
@@ -127,6 +122,7 @@ export class BpeTokenizer implements Tokenizer {
    *   model does not have
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
+    expectToEncode(text, options);
     const { prefixIds = [], suffixIds = [], modelVocabSize } = this.definition;
     const { allowSpecial = true, addSpecialTokens = false } = options;
     const ids = new IdBuffer(byteLength(text) + prefixIds.length + suffixIds.length);
@@ -150,6 +146,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The text of ids; an id that only the model has spells nothing. @throws UsageError for an id beyond both */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    expectToDecode(ids, options);
     const skip = options.skipSpecialTokens === true;
     const parts: Uint8Array[] = [];
     let length = 0;
@@ -176,7 +173,7 @@ export class BpeTokenizer implements Tokenizer {
    */
   tokenBytes(id: number): Uint8Array {
     const added = this.#added.get(id)?.content;
-    const token = added ?? this.#vocabulary.token(id);
+    const token = added ?? (typeof id === "number" ? this.#vocabulary.token(id) : undefined);
     if (token !== undefined) {
       const bytes = added === undefined ? tokenToBytes(token) : undefined;
       return bytes ?? new TextEncoder().encode(token);
@@ -184,7 +181,7 @@ export class BpeTokenizer implements Tokenizer {
     const ids = Math.max(this.vocabSize, this.definition.modelVocabSize ?? 0);
     if (Number.isInteger(id) && id >= 0 && id < ids) return new Uint8Array(0);
     throw new UsageError(
-      `Token id ${id} is not in the vocabulary, whose ids are 0 to ${ids - 1}. ` +
+      `Token id ${kindOf(id)} is not in the vocabulary, whose ids are 0 to ${ids - 1}. ` +
         "Do the ids come from another tokenizer?",
     );
   }

@@ -1,16 +1,22 @@
 // A corpus of long documents, for pretraining: each is [begin token] text [end token], they are laid end to end and cut
 // into full rows in which they do not see each other. Which documents are held out is the caller's choice.
 import { FormatError } from "../core/error.ts";
+import { expectObject, expectText, wrongKind } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { type Document, encodeRecord } from "./documents.ts";
 import { cutBlocks, listInputs, packRows } from "./packing.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { expectTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** Texts to train on and texts to hold out. */
 export interface Corpus {
   readonly train: readonly string[];
   readonly validation: readonly string[];
 }
+
+type CorpusOptions = Omit<DatasetOptions, "validation">;
+
+const OPTIONS: OptionNames<CorpusOptions> = { batchSize: true, blockSize: true, seed: true };
 
 function sizes(documents: readonly Document[]): { tokens: number; targets: number; bytes: number } {
   let tokens = 0;
@@ -31,9 +37,17 @@ function sizes(documents: readonly Document[]): { tokens: number; targets: numbe
 export function corpusDataset(
   tokenizer: Tokenizer,
   corpus: Corpus,
-  options: Omit<DatasetOptions, "validation">,
+  options: CorpusOptions,
 ): Dataset {
+  expectOptions(options, OPTIONS, "corpusDataset");
   checkOptions(options);
+  expectTokenizer(tokenizer);
+  expectObject("The corpus", corpus, "an object { train, validation } of texts");
+  for (const part of ["train", "validation"] as const) {
+    const texts: unknown = corpus[part];
+    if (!Array.isArray(texts)) throw wrongKind(part, texts, "an array of texts");
+    for (const text of texts) expectText("A text of the corpus", text);
+  }
   const { blockSize } = options;
   const encode = (text: string) => encodeRecord(tokenizer, { prompt: "", completion: text });
   const train = corpus.train.map(encode);

@@ -3,6 +3,8 @@
 // an epoch's order and shift come from generator (seed, epoch) alone. So a run resumes at any batch exactly, and a
 // batch may hold the end of one epoch and the beginning of the next.
 import { UsageError } from "../core/error.ts";
+import { expectObject, kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import { type Batch, makeBatch, type Row } from "./batch.ts";
 import type { RowSource } from "./packing.ts";
@@ -57,18 +59,30 @@ const FIRST_STREAM = 0x10000;
 /** Throws a UsageError unless the value is a whole number of at least `least`. */
 export function checkCount(name: string, value: number, least: number): void {
   if (Number.isSafeInteger(value) && value >= least) return;
-  throw new UsageError(`${name} is ${value}; expected a whole number of at least ${least}.`);
+  throw new UsageError(
+    `${name} is ${kindOf(value)}; expected a whole number of at least ${least}.`,
+  );
 }
+
+const DATASET_OPTIONS: OptionNames<DatasetOptions> = {
+  batchSize: true,
+  blockSize: true,
+  seed: true,
+  validation: true,
+};
+
+const BATCH_RANGE: OptionNames<BatchRange> = { steps: true, from: true };
 
 /** Checks the options that all datasets share and returns the held-out part. */
 export function checkOptions(options: DatasetOptions): number {
+  expectOptions(options, DATASET_OPTIONS, "a dataset");
   checkCount("batchSize", options.batchSize, 1);
   checkCount("blockSize", options.blockSize, 1);
   checkCount("seed", options.seed ?? 0, 0);
   const { validation = 0.1 } = options;
-  if (validation >= 0 && validation < 1) return validation;
+  if (typeof validation === "number" && validation >= 0 && validation < 1) return validation;
   throw new UsageError(
-    `validation is ${validation}; expected the part of the text to hold out, from 0 to below 1.`,
+    `validation is ${kindOf(validation)}; expected the part of the text to hold out, from 0 to below 1.`,
   );
 }
 
@@ -99,6 +113,8 @@ export class Dataset {
   #plan: { readonly epoch: number; readonly shift: number; readonly order: Int32Array } | undefined;
 
   constructor(parts: DatasetParts, options: DatasetOptions) {
+    expectObject("What a dataset is made of", parts, "rows; textDataset() and others make them");
+    checkOptions(options);
     this.batchSize = options.batchSize;
     this.blockSize = options.blockSize;
     this.seed = options.seed ?? 0;
@@ -126,8 +142,11 @@ export class Dataset {
 
   /** Batches in order: so many from the first one, or a range. */
   *batches(range: number | BatchRange = {}): IterableIterator<Batch> {
+    if (typeof range !== "number") expectOptions(range, BATCH_RANGE, "batches");
     const { steps = Number.POSITIVE_INFINITY, from = 0 } =
       typeof range === "number" ? { steps: range } : range;
+    if (steps !== Number.POSITIVE_INFINITY) checkCount("steps", steps, 0);
+    checkCount("from", from, 0);
     for (let i = 0; i < steps; i++) yield this.batchAt(from + i);
   }
 

@@ -3,7 +3,8 @@
 //   a prompt    begin ids, prompt; nothing closes it
 // What a text brings along of these ids itself is not put there a second time.
 import { UsageError } from "../core/error.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { expectObject, expectText } from "../core/kind.ts";
+import { expectTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { byteLength } from "./utf8.ts";
 
 /** What is needed of a model to make the tokens of a prompt. */
@@ -86,6 +87,9 @@ export function openPrompt({ tokenizer, startToken }: PromptModel, prompt: strin
  * const ids = generate(model, promptTokens(model, "The sower"));
  */
 export function promptTokens(model: PromptModel, prompt: string): Int32Array {
+  expectObject("The model", model, "a model with a tokenizer, such as loadModel() gives");
+  expectTokenizer(model.tokenizer);
+  expectText("The prompt", prompt);
   const ids = openPrompt(model, prompt);
   if (ids.length > 0) return ids;
   throw new UsageError(

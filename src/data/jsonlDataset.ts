@@ -8,7 +8,7 @@ import { DocumentList } from "./documentList.ts";
 import { type Document, encodeRecord } from "./documents.ts";
 import { packRows } from "./packing.ts";
 import { type Records, readRecords } from "./records.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { expectTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 const SPLIT_SEED = 0;
 
@@ -53,6 +53,7 @@ export function jsonlDataset(
   name = "the JSONL text",
 ): Dataset {
   checkOptions(options);
+  expectTokenizer(tokenizer);
   return documentsDataset(tokenizer, readRecords(source, "lines", name), options, name);
 }
 

@@ -4,9 +4,10 @@
 // Encoding: a space in front, one token a character (its bytes where it has none), then the pair of neighbours whose
 // join has the best score, the leftmost of equals, until no join is a token. The whole text is one sequence.
 import { FormatError, UsageError } from "../core/error.ts";
+import { expectBytes, isNumberList, kindOf, wrongKind } from "../core/kind.ts";
 import { IdBuffer } from "./idBuffer.ts";
 import { MergeTable } from "./merges.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { expectToDecode, expectToEncode, type Tokenizer } from "./tokenizer.ts";
 import { byteLength } from "./utf8.ts";
 
 const BOS = 1;
@@ -29,13 +30,13 @@ export class Llama2cTokenizer implements Tokenizer {
    * @param scores the greater, the earlier a join
    * @param modelVocabSize how many tokens the model has: ids from `tokens.length` on that only it has spell nothing
    */
-  constructor(
-    tokens: readonly string[],
-    scores: readonly number[],
-    modelVocabSize: number = tokens.length,
-  ) {
+  constructor(tokens: readonly string[], scores: readonly number[], modelVocabSize?: number) {
+    if (!Array.isArray(tokens) || !tokens.every((token) => typeof token === "string")) {
+      throw wrongKind("tokens", tokens, "an array of texts");
+    }
+    if (!isNumberList(scores)) throw wrongKind("scores", scores, "an array of numbers");
     this.vocabSize = tokens.length;
-    this.#modelVocabSize = modelVocabSize;
+    this.#modelVocabSize = modelVocabSize ?? tokens.length;
     this.#tokens = tokens;
     const ids = new Map<string, number>();
     for (let id = FIRST_TEXT; id < tokens.length; id++) ids.set(tokens[id]!, id);
@@ -55,6 +56,7 @@ export class Llama2cTokenizer implements Tokenizer {
   }
 
   encode(text: string): Int32Array {
+    expectToEncode(text);
     if (text === "") return new Int32Array(0);
     const encoder = new TextEncoder();
     const whole = ` ${text}`;
@@ -76,6 +78,7 @@ export class Llama2cTokenizer implements Tokenizer {
 
   /** The text without the space that `encode` puts in front; `<s>`, `</s>` and `<unk>` have no text. */
   decode(ids: ArrayLike<number>): string {
+    expectToDecode(ids);
     const encoder = new TextEncoder();
     const bytes: number[] = [];
     for (let i = 0; i < ids.length; i++) {
@@ -103,13 +106,14 @@ export function readLlama2cTokenizer(
   vocabSize: number,
   modelVocabSize: number = vocabSize,
 ): Llama2cTokenizer {
+  expectBytes("The llama2.c tokenizer", bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokens: string[] = [];
   const scores: number[] = [];
-  if (vocabSize < FIRST_TEXT) {
+  if (!Number.isInteger(vocabSize) || vocabSize < FIRST_TEXT) {
     throw new FormatError(
-      `The llama2.c tokenizer shall have ${vocabSize} tokens; expected at least ${FIRST_TEXT}.`,
+      `The llama2.c tokenizer shall have ${kindOf(vocabSize)} tokens; expected at least ${FIRST_TEXT}.`,
     );
   }
   let at = 4;

@@ -2,6 +2,8 @@
 // any component of another type is refused by its name. Merges are read in both spellings, "a b" and ["a", "b"],
 // and written in the first, which every version understands. `truncation` and `padding` are settings of batching,
 // not of the text, and are not applied.
+import { wrongKind } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { AddedToken, BpeDefinition, NormalForm } from "./bpeDefinition.ts";
 import { BpeTokenizer } from "./bpeTokenizer.ts";
 import { asComponent, asList, bare, type Component, fail, show } from "./jsonFields.ts";
@@ -17,6 +19,8 @@ export interface ReadTokenizerOptions {
   /** Content of the token that ends a document, `null` for none. Default: the first known name that is there. */
   readonly eosToken?: string | null;
 }
+
+const READ_OPTIONS: OptionNames<ReadTokenizerOptions> = { bosToken: true, eosToken: true };
 
 const knownBegins = ["<|begin_of_text|>", "<s>", "<|endoftext|>"];
 const knownEnds = ["<|end_of_text|>", "</s>", "<|endoftext|>"];
@@ -148,6 +152,11 @@ export function readTokenizerJson(
   source: string | Uint8Array | object,
   options: ReadTokenizerOptions = {},
 ): BpeTokenizer {
+  expectOptions(options, READ_OPTIONS, "readTokenizerJson");
+  for (const key of ["bosToken", "eosToken"] as const) {
+    if (typeof (options[key] ?? "") !== "string")
+      throw wrongKind(key, options[key], "a text or null");
+  }
   const parts = readTokenizerParts(source);
   const bosTokenId = documentToken(parts, options.bosToken, knownBegins);
   const eosTokenId = documentToken(parts, options.eosToken, knownEnds);

@@ -3,6 +3,7 @@
 //   .json             an array of records
 //   any other         plain text
 import { FormatError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { RECORD_SHAPE, RecordReader, type TextRecord } from "./recordReader.ts";
 import { asUtf8 } from "./utf8.ts";
 
@@ -19,6 +20,9 @@ export function formOf(name: string): TextForm {
 export interface Records extends Iterable<TextRecord> {
   readonly length: number;
 }
+
+// Most fields that an error lists.
+const LISTED = 12;
 
 const LINE_END = 0x0a;
 const expected = `expected ${RECORD_SHAPE}`;
@@ -42,6 +46,34 @@ export function readRecords(
     throw new FormatError(`${name} is empty; ${expected} in every ${place}.`);
   }
   return { length, [Symbol.iterator]: () => walk(bytes, name) };
+}
+
+/**
+ * Records that the caller gives as objects. Fields that are null or undefined count as missing.
+ * @throws FormatError with the number of the record (from 0) and what is wrong with it
+ */
+export function recordsOf(values: readonly unknown[], name: string): Records {
+  if (values.length === 0) throw new FormatError(`${name} is empty; ${expected} in it.`);
+  return values.map((value, i) => recordOf(value, `${name}[${i}]`));
+}
+
+function recordOf(value: unknown, where: string): TextRecord {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new FormatError(`${where} is ${kindOf(value)}; ${expected}.`);
+  }
+  const { text, prompt, completion } = value as { readonly [key: string]: unknown };
+  const isMissing = (field: unknown): boolean => field === undefined || field === null;
+  const isText = typeof text === "string" && isMissing(prompt) && isMissing(completion);
+  const isPair = isMissing(text) && typeof prompt === "string" && typeof completion === "string";
+  if (!isText && !isPair) {
+    const fields = Object.keys(value).slice(0, LISTED);
+    throw new FormatError(
+      `${where} has the fields ${fields.map((key) => kindOf(key)).join(", ") || "none"}; ${expected}.`,
+    );
+  }
+  const record = isText ? { prompt: "", completion: text } : { prompt, completion };
+  if (record.completion !== "") return record as TextRecord;
+  throw new FormatError(`${where} has an empty ${isText ? "text" : "completion"}; remove it.`);
 }
 
 /** Lines that hold nothing but white space are skipped. */

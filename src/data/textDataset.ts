@@ -5,7 +5,7 @@ import { FormatError } from "../core/error.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { encodeText, textBytes } from "./documentTokens.ts";
 import { cutBlocks, cutWhole } from "./packing.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { expectTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { asText } from "./utf8.ts";
 
 // How far back from the exact place a line may begin for the text to be parted there: characters, and part of all.
@@ -40,6 +40,7 @@ export function textDataset(
   name = "The text",
 ): Dataset {
   const validation = checkOptions(options);
+  expectTokenizer(tokenizer);
   const { blockSize } = options;
   const text = asText(source, name);
   if (text.trim() === "")

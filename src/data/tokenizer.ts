@@ -1,6 +1,9 @@
 // What the rest of lowrank knows of a tokenizer: text to ids and back. Any object with these members will do.
 // DecodeStream turns ids that arrive one by one into text, for printing while a model is still writing.
 
+import { expectBoolean, expectNumber, expectText, isNumberList, wrongKind } from "../core/kind.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
+
 /** Text to token ids and back. */
 export interface Tokenizer {
   /** One more than the largest id. */
@@ -23,6 +26,50 @@ export interface Tokenizer {
   decode(ids: ArrayLike<number>): string;
 }
 
+/** Throws unless this is a tokenizer, whoever made it. */
+export function expectTokenizer(tokenizer: Tokenizer): void {
+  const { encode, decode } = Object(tokenizer) as Partial<Tokenizer>;
+  if (typeof encode === "function" && typeof decode === "function") return;
+  throw wrongKind(
+    "The tokenizer",
+    tokenizer,
+    "an object with encode() and decode()",
+    "model.tokenizer is one.",
+  );
+}
+
+/** Options of `BpeTokenizer.encode`. */
+export interface EncodeOptions {
+  /** Recognise special tokens that stand in the text; default true. */
+  readonly allowSpecial?: boolean;
+  /** Add the begin and end tokens of the tokenizer's template; default false. */
+  readonly addSpecialTokens?: boolean;
+}
+
+/** Options of `BpeTokenizer.decode`. */
+export interface DecodeOptions {
+  /** Leave special tokens out of the text; default false. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+const ENCODE_OPTIONS: OptionNames<EncodeOptions> = { allowSpecial: true, addSpecialTokens: true };
+const DECODE_OPTIONS: OptionNames<DecodeOptions> = { skipSpecialTokens: true };
+
+/** Throws unless this is a text to encode, with options that make sense. */
+export function expectToEncode(text: string, options: EncodeOptions = NO_OPTIONS): void {
+  expectText("What encode() takes", text);
+  expectOptions(options, ENCODE_OPTIONS, "encode");
+  const { allowSpecial = true, addSpecialTokens = false } = options;
+  expectBoolean("allowSpecial", allowSpecial);
+  expectBoolean("addSpecialTokens", addSpecialTokens);
+}
+
+/** Throws unless these are ids to decode, with options that make sense. */
+export function expectToDecode(ids: ArrayLike<number>, options: DecodeOptions = NO_OPTIONS): void {
+  if (!isNumberList(ids)) throw wrongKind("What decode() takes", ids, "an array of token ids");
+  expectOptions(options, DECODE_OPTIONS, "decode");
+}
+
 const REPLACEMENT = "\ufffd";
 
 /**
@@ -39,11 +86,13 @@ export class DecodeStream {
   #finished = 0;
 
   constructor(tokenizer: Tokenizer) {
+    expectTokenizer(tokenizer);
     this.#tokenizer = tokenizer;
   }
 
   /** Takes the next id and returns the text that is now complete, often the empty string. */
   push(id: number): string {
+    expectNumber("A token id", id);
     this.#ids.push(id);
     const whole = this.#tokenizer.decode(this.#ids);
     if (whole.endsWith(REPLACEMENT)) return "";

@@ -7,6 +7,8 @@
 // and a heap entry whose count is out of date is put back with the right one. Ties go to the smaller (left, right),
 // so the result is a function of the text alone, and the same as that of Hugging Face's BpeTrainer.
 import { UsageError } from "../core/error.ts";
+import { expectNumber, expectText, isIterable, kindOf, wrongKind } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { BpeTokenizer } from "./bpeTokenizer.ts";
 import { byteCharacters, sortedByteCharacters } from "./byteLevel.ts";
 import { Heap } from "./heap.ts";
@@ -21,6 +23,12 @@ export interface TrainTokenizerOptions {
   /** A pair that is rarer is not joined; default 2. */
   readonly minFrequency?: number;
 }
+
+const TRAIN_OPTIONS: OptionNames<TrainTokenizerOptions> = {
+  vocabSize: true,
+  specialTokens: true,
+  minFrequency: true,
+};
 
 interface Candidate {
   readonly pair: number;
@@ -56,6 +64,7 @@ function countWords(
   const split = buildPreTokenizer(gpt2PreTokenizer);
   const counts = new Map<string, number>();
   for (const text of texts) {
+    expectText("A text to train a tokenizer on", text);
     let parts = [text];
     for (const token of specialTokens) parts = parts.flatMap((part) => part.split(token));
     for (const part of parts) {
@@ -80,10 +89,13 @@ function joinPair(symbols: readonly number[], pair: number, joined: number): num
 }
 
 function checkOptions(vocabSize: number, specialTokens: readonly string[]): void {
+  if (!Array.isArray(specialTokens) || !specialTokens.every((t) => typeof t === "string")) {
+    throw wrongKind("specialTokens", specialTokens, "an array of texts");
+  }
   const smallest = 256 + specialTokens.length;
   if (!Number.isInteger(vocabSize) || vocabSize < smallest || vocabSize > PAIR_BASE) {
     throw new UsageError(
-      `vocabSize is ${vocabSize}; expected a whole number from ${smallest} (256 bytes and ` +
+      `vocabSize is ${kindOf(vocabSize)}; expected a whole number from ${smallest} (256 bytes and ` +
         `${specialTokens.length} special tokens) to ${PAIR_BASE}.`,
     );
   }
@@ -104,8 +116,13 @@ export function trainTokenizer(
   texts: string | Iterable<string>,
   options: TrainTokenizerOptions,
 ): BpeTokenizer {
+  expectOptions(options, TRAIN_OPTIONS, "trainTokenizer");
   const { vocabSize, specialTokens = ["<|endoftext|>"], minFrequency = 2 } = options;
   checkOptions(vocabSize, specialTokens);
+  expectNumber("minFrequency", minFrequency);
+  if (typeof texts !== "string" && !isIterable(texts)) {
+    throw wrongKind("What a tokenizer is trained on", texts, "a text or several");
+  }
   const wordCounts = countWords(typeof texts === "string" ? [texts] : texts, specialTokens);
 
   const tokens = [...sortedByteCharacters];

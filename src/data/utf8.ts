@@ -1,7 +1,7 @@
 // Bytes to text, strictly: a training text with a broken character is refused with the offset of the first byte that
 // is not UTF-8 (RFC 3629), instead of being trained on with U+FFFD in its place.
 import { FormatError, UsageError } from "../core/error.ts";
-import { kindOf } from "../core/kind.ts";
+import { expectText, kindOf } from "../core/kind.ts";
 import { bytesOf, isShared } from "../core/realm.ts";
 
 /** So many bytes at a time are checked. */
@@ -77,6 +77,7 @@ export function decodeUtf8(bytes: Uint8Array, name: string): string {
 
 /** Bytes of UTF-8 that a caller gives, checked, or those of a string; without a byte order mark at the beginning. */
 export function asUtf8(source: string | Uint8Array | ArrayBuffer, name: string): Uint8Array {
+  expectText("How errors call the text", name);
   if (typeof source === "string") return new TextEncoder().encode(asText(source, name));
   const bytes = bytesOf(source);
   if (bytes === null) throw notText(source, name);
@@ -94,7 +95,12 @@ export function asUtf8(source: string | Uint8Array | ArrayBuffer, name: string):
 }
 
 function notText(source: unknown, name: string): UsageError {
-  return new UsageError(`${name} is ${kindOf(source)}; expected a string, or bytes of UTF-8.`);
+  const advice = Array.isArray(source)
+    ? " Records in an array go to loadText(model, { records })."
+    : "";
+  return new UsageError(
+    `${name} is ${kindOf(source)}; expected a string, or bytes of UTF-8.${advice}`,
+  );
 }
 
 /**
@@ -103,6 +109,7 @@ function notText(source: unknown, name: string): UsageError {
  * @throws FormatError if the bytes are not UTF-8, UsageError for anything else
  */
 export function asText(source: string | Uint8Array | ArrayBuffer, name: string): string {
+  expectText("How errors call the text", name);
   // Node's `readFileSync(path, "utf8")` keeps the mark.
   if (typeof source === "string") return source.startsWith("\ufeff") ? source.slice(1) : source;
   const bytes = bytesOf(source);

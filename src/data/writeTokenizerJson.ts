@@ -1,9 +1,11 @@
 // Writes tokenizer.json, the layout of Hugging Face's tokenizers. Merges are spelled "a b", which every version reads.
-import type { BpeTokenizer } from "./bpeTokenizer.ts";
+import { expectInstance } from "../core/kind.ts";
+import { BpeTokenizer } from "./bpeTokenizer.ts";
 import { writeTemplate } from "./template.ts";
 
 /** The text of a tokenizer.json that Hugging Face's tokenizers and `readTokenizerJson` read back. */
 export function writeTokenizerJson(tokenizer: BpeTokenizer): string {
+  expectInstance("The tokenizer", tokenizer, BpeTokenizer, "a BpeTokenizer");
   const { definition } = tokenizer;
   const forms = (definition.normalForms ?? []).map((type) => ({ type }));
   const vocab = [...definition.vocab].sort((a, b) => a[1] - b[1]);

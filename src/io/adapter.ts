@@ -1,6 +1,6 @@
 // PEFT adapter directories: adapter_config.json and adapter_model.safetensors. Reading goes config, targets, names
 // and shapes of all tensors, and only then touches the model; whatever fails, the model stays as it was.
-import type { Adapter } from "../adapters/adapter.ts";
+import { Adapter } from "../adapters/adapter.ts";
 import {
   activateOrRemove,
   addAdapter,
@@ -11,20 +11,22 @@ import {
 } from "../adapters/inject.ts";
 import type { LoraConfig } from "../adapters/lora.ts";
 import type { AnyMethod, Site } from "../adapters/method.ts";
-import { type AnyAdapter, baseParameters } from "../adapters/set.ts";
+import { type AnyAdapter, baseParameters, expectModel } from "../adapters/set.ts";
 import { noting } from "../adapters/source.ts";
 import { defaultTargetsOf } from "../adapters/target.ts";
 import { isTargetConfig, savedConfig } from "../adapters/targeting.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
+import { expectInstance, expectObject } from "../core/kind.ts";
 import { type PathLike, pathOf } from "../core/location.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { isMap } from "../core/realm.ts";
 import { revisionEntry } from "../core/revision.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { isLinear } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
-import type { Transformer } from "../nn/transformer.ts";
+import { Transformer } from "../nn/transformer.ts";
 import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./adapter-tensors.ts";
@@ -68,8 +70,12 @@ export interface LoadAdapterOptions {
 /** The two files of an adapter, by name, as PEFT writes them; also while it is merged. */
 export function adapterFiles(
   adapter: AnyAdapter,
-  { metadata = {} }: AdapterFilesOptions = {},
+  options: AdapterFilesOptions = {},
 ): Map<string, Uint8Array> {
+  expectAdapter(adapter);
+  expectOptions(options, FILES_OPTIONS, "adapterFiles");
+  const { metadata = {} } = options;
+  expectObject("metadata", metadata, "an object of texts");
   const tensors = new Map<string, StoredTensor>();
   for (const path of [null, ...adapter.layers.keys()]) {
     for (const [key, parameter] of adapter.tensorsOf(path)) {
@@ -89,6 +95,18 @@ export function adapterFiles(
     [CONFIG, new TextEncoder().encode(formatPeftConfig(describe(adapter)))],
     [WEIGHTS, writeSafetensors(tensors, header.set("format", "pt").set(...revisionEntry()))],
   ]);
+}
+
+const FILES_OPTIONS: OptionNames<AdapterFilesOptions> = { metadata: true };
+const SAVE_OPTIONS: OptionNames<SaveAdapterOptions> = { ...FILES_OPTIONS, overwrite: true };
+const LOAD_OPTIONS: OptionNames<LoadAdapterOptions> = { adapterName: true, activate: true };
+
+function expectAdapter(adapter: unknown): void {
+  const advice =
+    adapter instanceof Transformer
+      ? "A model is saved by saveModel(); injectLora() puts an adapter on it."
+      : "injectLora() and loadAdapter() give one.";
+  expectInstance("The adapter", adapter, Adapter, "an adapter", advice);
 }
 
 /** What adapter_config.json says of an adapter; of one that was loaded, what it said before. */
@@ -130,11 +148,14 @@ function targetNames({ config, method, model, layers }: AnyAdapter): readonly st
 export async function saveAdapter(
   adapter: AnyAdapter,
   directory: PathLike,
-  { overwrite = false, ...options }: SaveAdapterOptions = {},
+  options: SaveAdapterOptions = {},
   fs?: FileSystem,
 ): Promise<void> {
+  expectAdapter(adapter);
+  expectOptions(options, SAVE_OPTIONS, "saveAdapter");
+  const { overwrite = false, ...content } = options;
   const path = pathOf(directory, "The directory to save the adapter to");
-  const files = adapterFiles(adapter, options);
+  const files = adapterFiles(adapter, content);
   const rules: WriteDirectoryOptions = {
     noun: "adapter",
     owns: isAdapterFile,
@@ -165,8 +186,11 @@ function isAdapterFile(name: string): boolean {
 export async function loadAdapter<C extends object = LoraConfig>(
   model: Transformer,
   location: FileLocation,
-  { adapterName = "default", activate = true }: LoadAdapterOptions = {},
+  options: LoadAdapterOptions = {},
 ): Promise<Adapter<C>> {
+  expectModel(model);
+  expectOptions(options, LOAD_OPTIONS, "loadAdapter");
+  const { adapterName = "default", activate = true } = options;
   const source = openSource(location);
   const marks = source.directory === undefined ? null : marksOf(source.directory, isAdapterFile);
   const file = `${source.name}/${CONFIG}`;

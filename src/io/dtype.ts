@@ -2,6 +2,8 @@
 // tensors by descending place in this list (safetensors, `tensor.rs`, enum Dtype). F4 and F6 pack several
 // elements into a byte.
 
+import { kindOf } from "../core/kind.ts";
+
 const BITS = {
   BOOL: 8,
   F4: 4,
@@ -35,7 +37,7 @@ export const dtypes: readonly Dtype[] = Object.keys(BITS) as Dtype[];
 
 /** Whether `name` is a known element type. */
 export function isDtype(name: string): name is Dtype {
-  return Object.hasOwn(BITS, name);
+  return typeof name === "string" && Object.hasOwn(BITS, name);
 }
 
 /** Bits of one element. */
@@ -50,7 +52,7 @@ export function dtypeBits(dtype: Dtype): number {
 export function tensorBytes(dtype: Dtype, shape: readonly number[]): number | string {
   let count = 1;
   for (const size of shape) {
-    if (!Number.isSafeInteger(size) || size < 0) return `${size} is no dimension`;
+    if (!Number.isSafeInteger(size) || size < 0) return `${kindOf(size)} is no dimension`;
     count *= size;
     if (count > Number.MAX_SAFE_INTEGER) return "the size overflows";
   }

@@ -5,6 +5,7 @@
 // RMS norm with eps 1e-5, rotary pairs (2i, 2i + 1) with theta 10000, SwiGLU, no biases. The tensors get
 // the names of a Hugging Face Llama; rows of q and k stay in their interleaved order.
 import { FormatError } from "../core/error.ts";
+import { expectBytes, expectText } from "../core/kind.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import { LAYERS, SIZE } from "./config-fields.ts";
 import { fromFloat32, type StoredTensor } from "./safetensors.ts";
@@ -16,6 +17,8 @@ export function readLlama2c(
   bytes: Uint8Array,
   file: string,
 ): { config: ModelConfig; tensors: Map<string, StoredTensor> } {
+  expectText("The name of a file", file);
+  expectBytes(file, bytes);
   const config = readHeader(bytes, file);
   const {
     hiddenSize: D,

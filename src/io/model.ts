@@ -1,13 +1,15 @@
 // Model directories in Hugging Face's layout: config.json, model.safetensors (or shards with an index), and
 // files about the tokenizer and generation. What is not understood is kept and written back as it was.
-import { baseParameters } from "../adapters/set.ts";
+import { baseParameters, expectModel } from "../adapters/set.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
-import { current, type Engine } from "../core/engine.ts";
+import { current, Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 import type { FileSystem } from "../core/files.ts";
+import { expectBytes, expectInstance, expectMap, expectText, kindOf } from "../core/kind.ts";
 import { isLocation, type PathLike, pathOf } from "../core/location.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { revisionEntry } from "../core/revision.ts";
-import type { ModelConfig } from "../nn/config.ts";
+import { checkConfig, type ModelConfig } from "../nn/config.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import { type FileLocation, type FileSource, openSource, readRequired } from "./directory.ts";
@@ -38,6 +40,8 @@ export interface LoadModelOptions {
   readonly name?: string;
 }
 
+type BuildOptions = Partial<ModelOrigin> & { readonly file?: string };
+
 /** How a model's files are written, and which others lie beside them. */
 export interface ModelFilesOptions {
   /** How weights are stored; default "F32", which loses nothing. */
@@ -67,8 +71,12 @@ export interface SaveModelOptions extends ModelFilesOptions {
  */
 export async function loadModel(
   location?: FileLocation,
-  { engine = current(), name }: LoadModelOptions = {},
+  options: LoadModelOptions = {},
 ): Promise<PretrainedModel> {
+  expectOptions(options, LOAD_OPTIONS, "loadModel");
+  const { engine = current(), name } = options;
+  expectInstance("engine", engine, Engine, "an engine");
+  if (name !== undefined) expectText("name", name);
   const source =
     location === undefined
       ? await openPackaged(
@@ -92,6 +100,17 @@ export async function loadModel(
   if (source.directory !== undefined && marks !== null) notePlace(model, source.directory, marks);
   return model;
 }
+
+const LOAD_OPTIONS: OptionNames<LoadModelOptions> = { engine: true, name: true };
+const FILES_OPTIONS: OptionNames<ModelFilesOptions> = { dtype: true, files: true };
+const SAVE_OPTIONS: OptionNames<SaveModelOptions> = { ...FILES_OPTIONS, overwrite: true };
+const BUILD_OPTIONS: OptionNames<BuildOptions> = {
+  name: true,
+  fields: true,
+  companions: true,
+  warnings: true,
+  file: true,
+};
 
 /** The place that a model came from; bytes come from nowhere, but their config may say what the model is called. */
 function nameOf(
@@ -123,8 +142,13 @@ async function readCompanions(source: FileSource): Promise<Map<string, Uint8Arra
 export function buildModel(
   config: ModelConfig,
   tensors: ReadonlyMap<string, StoredTensor>,
-  { file = "The tensors", ...origin }: Partial<ModelOrigin> & { readonly file?: string } = {},
+  options: BuildOptions = {},
 ): PretrainedModel {
+  checkConfig(config);
+  expectMap("The tensors", tensors, "a Map from names to tensors");
+  expectOptions(options, BUILD_OPTIONS, "buildModel");
+  const { file = "The tensors", ...origin } = options;
+  expectText("file", file);
   const matched = matchModelTensors(config, tensors, file);
   const warnings = [...(origin.warnings ?? []), ...matched.warnings];
   return allOrNothing(() => new PretrainedModel(config, matched.init, { ...origin, warnings }));
@@ -137,10 +161,18 @@ export function buildModel(
  */
 export function modelFiles(
   model: Transformer,
-  { dtype = "F32", files = new Map() }: ModelFilesOptions = {},
+  options: ModelFilesOptions = {},
 ): Map<string, Uint8Array> {
-  if (!Object.hasOwn(STORED_TYPES, dtype)) {
-    throw new UsageError(`dtype is ${JSON.stringify(dtype)}; expected "F32", "F16" or "BF16".`);
+  expectModel(model);
+  expectOptions(options, FILES_OPTIONS, "modelFiles");
+  const { dtype = "F32", files = new Map<string, Uint8Array>() } = options;
+  expectMap("files", files, "a Map from names to bytes");
+  for (const [name, bytes] of files) {
+    expectText("The name of a file", name);
+    expectBytes(name, bytes);
+  }
+  if (typeof dtype !== "string" || !Object.hasOwn(STORED_TYPES, dtype)) {
+    throw new UsageError(`dtype is ${kindOf(dtype)}; expected "F32", "F16" or "BF16".`);
   }
   const transposed = transposedNames(model);
   const tensors = new Map<string, StoredTensor>();
@@ -192,11 +224,14 @@ function store(
 export async function saveModel(
   model: Transformer,
   directory: PathLike,
-  { overwrite = false, ...options }: SaveModelOptions = {},
+  options: SaveModelOptions = {},
   fs?: FileSystem,
 ): Promise<void> {
+  expectModel(model);
+  expectOptions(options, SAVE_OPTIONS, "saveModel");
+  const { overwrite = false, ...content } = options;
   const path = pathOf(directory, "The directory to save the model to");
-  const files = modelFiles(model, options);
+  const files = modelFiles(model, content);
   const rules: WriteDirectoryOptions = {
     noun: "model",
     owns: isModelFile,

@@ -2,6 +2,8 @@
 // other files, which are kept and written back.
 import { escapeControls } from "../core/controls.ts";
 import { LowrankError } from "../core/error.ts";
+import { expectMap, expectText, expectTexts } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { ModelConfig } from "../nn/config.ts";
 import type { Initializer } from "../nn/init.ts";
@@ -26,6 +28,13 @@ export interface ModelOrigin {
   readonly warnings: readonly string[];
 }
 
+const ORIGIN: OptionNames<ModelOrigin> = {
+  name: true,
+  fields: true,
+  companions: true,
+  warnings: true,
+};
+
 /** A Transformer that was read from files, with its tokenizer. */
 export class PretrainedModel extends Transformer {
   /** How the model is called in saved adapters; empty when nothing says so. */
@@ -40,6 +49,11 @@ export class PretrainedModel extends Transformer {
 
   constructor(config: ModelConfig, init: Initializer, origin: Partial<ModelOrigin> = {}) {
     super(config, init);
+    expectOptions(origin, ORIGIN, "PretrainedModel");
+    expectText("name", origin.name ?? "");
+    expectMap("fields", origin.fields ?? new Map(), "a Map, as a config.json is read");
+    expectMap("companions", origin.companions ?? new Map(), "a Map from file names to bytes");
+    expectTexts("warnings", origin.warnings ?? []);
     this.name = origin.name ?? "";
     this.fields = origin.fields ?? null;
     this.companions = origin.companions ?? new Map();

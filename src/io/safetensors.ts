@@ -3,6 +3,15 @@
 // name, a compact JSON header padded with spaces to a multiple of 8.
 import { FormatError, UsageError } from "../core/error.ts";
 import type { Gate } from "../core/file-parts.ts";
+import {
+  expectBytes,
+  expectMap,
+  expectObject,
+  expectText,
+  expectTyped,
+  kindOf,
+  wrongKind,
+} from "../core/kind.ts";
 import { type Dtype, dtypes, isDtype, tensorBytes } from "./dtype.ts";
 import {
   bfloat16ToFloat32,
@@ -38,6 +47,8 @@ export interface SafetensorsFile {
  * @throws FormatError when any rule of the format is broken
  */
 export function readSafetensors(bytes: Uint8Array, name: string): SafetensorsFile {
+  expectText("The name of a file", name);
+  expectBytes(name, bytes);
   const { metadata, tensors: inFile, dataStart, give } = readHeader(bytes, name);
   give(bytes.subarray(dataStart));
   const tensors = new Map<string, StoredTensor>();
@@ -84,7 +95,9 @@ export class HeaderGate {
  * The result may share memory with the file: copy it before changing it.
  */
 export function toFloat32(stored: StoredTensor): Float32Array {
+  expectObject("A stored tensor", stored, "an object { dtype, shape, bytes }");
   const { dtype, bytes } = stored;
+  expectBytes("bytes", bytes);
   switch (dtype) {
     case "F32":
       return new Float32Array(...aligned(bytes, 4));
@@ -96,7 +109,7 @@ export function toFloat32(stored: StoredTensor): Float32Array {
       return bfloat16ToFloat32(new Uint16Array(...aligned(bytes, 2)));
     default:
       throw new FormatError(
-        `A tensor of dtype ${dtype} cannot be computed with; F32, F16, BF16 and F64 can. ` +
+        `A tensor of dtype ${isDtype(dtype) ? dtype : kindOf(dtype)} cannot be computed with; F32, F16, BF16 and F64 can. ` +
           "Convert the file first.",
       );
   }
@@ -108,6 +121,8 @@ export function fromFloat32(
   shape: readonly number[],
   dtype: "F32" | "F16" | "BF16" = "F32",
 ): StoredTensor {
+  expectTyped("The values", values, "Float32Array");
+  if (!Array.isArray(shape)) throw wrongKind("The shape", shape, "an array of sizes");
   let source: Float32Array | Uint16Array = values;
   if (dtype === "F16") source = float32ToFloat16(values);
   if (dtype === "BF16") source = float32ToBfloat16(values);
@@ -123,6 +138,12 @@ export function writeSafetensors(
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: ReadonlyMap<string, string> = new Map(),
 ): Uint8Array {
+  expectMap("The tensors", tensors, "a Map from names to stored tensors");
+  expectMap("The metadata", metadata, "a Map from texts to texts");
+  for (const [name, tensor] of tensors) {
+    expectText("The name of a tensor", name);
+    checked(`The tensor ${quote(name)}`, tensor);
+  }
   const place = new Map(dtypes.map((dtype, index) => [dtype, index]));
   const sorted = [...tensors].sort(
     ([nameA, a], [nameB, b]) =>
@@ -137,7 +158,7 @@ export function writeSafetensors(
   let end = 0;
   for (const [name, tensor] of sorted) {
     if (name === "__metadata__") throw new UsageError('No tensor may be called "__metadata__".');
-    const { dtype, shape, bytes } = checked(`The tensor ${quote(name)}`, tensor);
+    const { dtype, shape, bytes } = tensor;
     const begin = end;
     end += bytes.length;
     fields.push(
@@ -169,16 +190,21 @@ function aligned(bytes: Uint8Array, size: number): [ArrayBufferLike, number, num
 }
 
 function checked(what: string, tensor: StoredTensor): StoredTensor {
+  expectObject(what, tensor, "an object { dtype, shape, bytes }");
   const { dtype, shape, bytes } = tensor;
+  expectText(`The dtype of ${what}`, dtype);
+  expectBytes(`The data of ${what}`, bytes);
+  if (!Array.isArray(shape)) throw wrongKind(`The shape of ${what}`, shape, "an array of sizes");
   const expected = isDtype(dtype) ? tensorBytes(dtype, shape) : `unknown dtype ${quote(dtype)}`;
   if (expected === bytes.length) return tensor;
   const problem = typeof expected === "string" ? expected : `${expected} bytes expected`;
   throw new UsageError(
-    `${what} does not fit together: ${dtype} [${shape}] with ${bytes.length} bytes; ${problem}.`,
+    `${what} does not fit together: ${dtype} [${shape.map(kindOf)}] with ${bytes.length} bytes; ${problem}.`,
   );
 }
 
 function jsonString(text: string): string {
+  expectText("A text of the header", text);
   if (text.isWellFormed()) return JSON.stringify(text);
   throw new UsageError(
     `The name ${quote(text)} holds half a surrogate pair; no file can store it.`,

@@ -2,18 +2,34 @@
 //   q = x·Wqᵀ [B, T, H, d]   k, v = x·Wkᵀ, x·Wvᵀ [B, T, G, d]   y = attention(rope(q), rope(k), v)·Woᵀ
 // The projections are separate (q_proj, k_proj, v_proj, o_proj) or fused (c_attn, c_proj: GPT-2).
 
+import { expectFunction, expectObject } from "../core/kind.ts";
 import { attention, writeCache } from "../tensor/attention.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import { ropeKnown } from "../tensor/rope.ts";
 import { composite } from "../tensor/scope.ts";
 import { concat, slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { LayerCache } from "./cache.ts";
-import type { ModelConfig } from "./config.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
 import type { Context } from "./context.ts";
 import type { Initializer } from "./init.ts";
 import { Linear, type LinearLike } from "./linear.ts";
 import { Module } from "./module.ts";
+
+function expectContext(context: Context): void {
+  expectObject("The context of attention", context);
+  expectTensor("The context of attention", context.positions);
+  expectFunction("The offset of attention's context", context.offset);
+  if (context.rotary !== null) expectTensor("The context of attention", context.rotary);
+}
+
+function expectCache(cache: LayerCache | null): void {
+  if (cache === null) return;
+  expectObject("The cache of attention", cache);
+  expectTensor("The cache of attention", cache.keys);
+  expectTensor("The cache of attention", cache.values);
+}
 
 /**
  * The attention of one layer: projections, rotary positions if the model has them, and the output projection.
@@ -28,6 +44,8 @@ export class SelfAttention extends Module {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    checkConfig(config);
+    expectFunction("The initializer", init);
     this.hiddenSize = config.hiddenSize;
     this.kvHeads = config.kvHeads;
     this.headDim = config.headDim;
@@ -72,6 +90,9 @@ export class SelfAttention extends Module {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    expectTensor("SelfAttention", x);
+    expectContext(context);
+    expectCache(cache);
     return composite(x, () => this.#compute(x, context, cache));
   }
 

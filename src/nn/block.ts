@@ -1,12 +1,14 @@
 // One layer of a pre-norm Transformer: h += attention(norm(h)), then h += mlp(norm(h)).
 
+import { expectFunction } from "../core/kind.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { add } from "../tensor/elementwise.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { SelfAttention } from "./attention.ts";
 import type { LayerCache } from "./cache.ts";
-import type { ModelConfig } from "./config.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
 import type { Context } from "./context.ts";
 import type { Initializer } from "./init.ts";
 import type { Layer } from "./layer.ts";
@@ -29,6 +31,8 @@ export class Block extends Module {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    checkConfig(config);
+    expectFunction("The initializer", init);
     this.hiddenSize = config.hiddenSize;
     const names = familyNames(config.modelType);
     this.#names = names;
@@ -42,6 +46,7 @@ export class Block extends Module {
 
   /** h [B, T, D] to [B, T, D]. */
   forward(h: Tensor, context: Context, cache: LayerCache | null): Tensor {
+    expectTensor("Block", h);
     return composite(h, () => this.#compute(h, context, cache));
   }
 

@@ -1,12 +1,13 @@
 // The key/value cache of decoding: what attention has seen so far, so that a new token costs one row.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { zeros } from "../tensor/create.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { ModelConfig } from "./config.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
 
 /** Keys and values of one layer, [B, capacity, G, d]. */
 export interface LayerCache {
@@ -23,6 +24,13 @@ export class KvCache {
   length = 0;
 
   constructor(config: ModelConfig, batchSize: number, capacity: number) {
+    checkConfig(config);
+    for (const [name, value] of Object.entries({ batchSize, capacity })) {
+      if (Number.isInteger(value) && value >= 0) continue;
+      throw new UsageError(
+        `The ${name} of a cache is ${kindOf(value)}; it must be a whole number of at least 0.`,
+      );
+    }
     if (config.window !== undefined) expectInWindow(capacity, config.window);
     if (capacity > config.maxPositions) {
       throw new UsageError(

@@ -3,6 +3,9 @@
 // are two settings of it. Letters used beside the sizes: V vocabulary, D hidden, L layers, H heads,
 // G key-value heads, d head width, F width of the MLP, T positions.
 
+import { UsageError } from "../core/error.ts";
+import { expectObject, kindOf } from "../core/kind.ts";
+
 /** Activations of the MLP: `gelu` is the erf form, `geluTanh` the tanh approximation of GPT-2. */
 export type Activation = "gelu" | "geluTanh" | "silu" | "relu";
 
@@ -54,4 +57,56 @@ export interface ModelConfig {
   readonly bosTokenId: number | null;
   /** The tokens that end a text; may be empty. */
   readonly eosTokenId: readonly number[];
+}
+
+const WORDS: Readonly<
+  Record<"norm" | "activation" | "positions" | "ropeStyle", readonly string[]>
+> = {
+  norm: ["layer", "rms"],
+  activation: ["gelu", "geluTanh", "silu", "relu"],
+  positions: ["learned", "rope"],
+  ropeStyle: ["half", "interleaved"],
+};
+
+const SIZES = [
+  "vocabSize",
+  "hiddenSize",
+  "layers",
+  "heads",
+  "kvHeads",
+  "headDim",
+  "intermediateSize",
+  "maxPositions",
+] as const;
+
+/** Throws for settings of which no model can be built. */
+export function checkConfig(config: ModelConfig): void {
+  const wrong = (what: string): never => {
+    throw new UsageError(`This model cannot be built: ${what}.`);
+  };
+  expectObject("The config of a model", config, "an object, a ModelConfig");
+  const { heads, kvHeads, headDim, positions, modelType, attentionBias } = config;
+  for (const key of SIZES) {
+    if (!Number.isInteger(config[key]) || config[key] < 1) {
+      wrong(`${key} is ${kindOf(config[key])}, expected a whole number of at least 1`);
+    }
+  }
+  if (heads % kvHeads !== 0) wrong(`${heads} heads cannot share ${kvHeads} key/value heads evenly`);
+  for (const [key, words] of Object.entries(WORDS) as [keyof typeof WORDS, readonly string[]][]) {
+    if (words.includes(config[key])) continue;
+    wrong(`${key} is ${kindOf(config[key])}, expected one of ${words.join(", ")}`);
+  }
+  if (typeof attentionBias !== "object" || attentionBias === null) {
+    wrong(`attentionBias is ${kindOf(attentionBias)}, expected { qkv, out }`);
+  }
+  if (config.bosTokenId !== null && typeof config.bosTokenId !== "number") {
+    wrong(`bosTokenId is ${kindOf(config.bosTokenId)}, expected a token id or null`);
+  }
+  if (!Array.isArray(config.eosTokenId)) {
+    wrong(`eosTokenId is ${kindOf(config.eosTokenId)}, expected an array of token ids`);
+  }
+  if (positions === "rope" && headDim % 2 !== 0) {
+    wrong(`rotary positions need an even head size, but headDim is ${headDim}`);
+  }
+  if (modelType === "gpt2" && config.gated) wrong("a GPT-2 has no gated MLP");
 }

@@ -1,5 +1,6 @@
 // A table of vectors, looked up by whole numbers.
 
+import { expectFunction } from "../core/kind.ts";
 import { embedding } from "../tensor/embedding.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { emptyParameter, type Initializer } from "./init.ts";
@@ -13,6 +14,7 @@ export class Embedding extends Module {
 
   constructor(numEmbeddings: number, embeddingDim: number, init: Initializer = emptyParameter) {
     super();
+    expectFunction("The initializer", init);
     this.numEmbeddings = numEmbeddings;
     this.embeddingDim = embeddingDim;
     this.addParameter("weight", init([numEmbeddings, embeddingDim], "embedding"));

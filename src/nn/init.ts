@@ -1,6 +1,7 @@
 // Where a layer's parameters come from: an initializer makes the persistent tensor for a shape and a role.
 
-import { normal } from "../tensor/random.ts";
+import { expectNumber } from "../core/kind.ts";
+import { normal, splitSeed } from "../tensor/random.ts";
 import { leaf } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -22,6 +23,8 @@ export const emptyParameter: Initializer = (shape, role) =>
  * Each parameter draws from a stream of its own, so that adding a layer does not shift the others.
  */
 export function normalInitializer(seed: number, std = 0.02): Initializer {
+  splitSeed(seed);
+  expectNumber("std", std);
   let stream = 0;
   return (shape, role) => {
     const own = stream++;

@@ -1,5 +1,8 @@
 // A linear layer, y = x·Wᵀ + b.
 
+import { expectFunction } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { type CrossEntropyOptions, crossEntropy } from "../tensor/crossEntropy.ts";
 import { linear } from "../tensor/linear.ts";
 import { linearCrossEntropy } from "../tensor/linearCrossEntropy.ts";
@@ -18,6 +21,12 @@ export interface LinearOptions {
   /** Shares this weight instead of making one (a head tied to the embedding). */
   readonly weight?: Tensor;
 }
+
+const LINEAR_OPTIONS: OptionNames<LinearOptions> = {
+  bias: true,
+  storedTransposed: true,
+  weight: true,
+};
 
 /** What a layer offers that maps [..., inFeatures] to [..., outFeatures]. */
 export interface LinearLike extends Module {
@@ -54,6 +63,8 @@ export class Linear extends Module implements LinearLike {
     init: Initializer = emptyParameter,
   ) {
     super();
+    expectOptions(options, LINEAR_OPTIONS, "Linear");
+    expectFunction("The initializer", init);
     this.inFeatures = inFeatures;
     this.outFeatures = outFeatures;
     this.hasBias = options.bias ?? true;
@@ -82,6 +93,7 @@ export class Linear extends Module implements LinearLike {
   /** The cross-entropy of `forward(x)` as logits; without a bias they are not stored. See `linearCrossEntropy`. */
   loss(x: Tensor, targets: Tensor, options: CrossEntropyOptions = {}): Tensor {
     if (!this.hasBias) return linearCrossEntropy(x, this.weight, targets, options);
+    expectTensor("Linear", x);
     return composite(x, () => crossEntropy(this.forward(x), targets, options));
   }
 

@@ -1,11 +1,13 @@
 // The feed-forward part of a block: down(act(gate(x)) ∘ up(x)) (SwiGLU, Shazeer 2020), or down(act(up(x))).
 
+import { expectFunction } from "../core/kind.ts";
 import { gelu, relu, silu } from "../tensor/activation.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { mul } from "../tensor/elementwise.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import { composite } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Activation, ModelConfig } from "./config.ts";
+import { type Activation, checkConfig, type ModelConfig } from "./config.ts";
 import type { Initializer } from "./init.ts";
 import type { Layer } from "./layer.ts";
 import { Linear, type LinearLike } from "./linear.ts";
@@ -29,6 +31,8 @@ export class Mlp extends Module implements Layer {
 
   constructor(config: ModelConfig, init: Initializer) {
     super();
+    checkConfig(config);
+    expectFunction("The initializer", init);
     this.hiddenSize = config.hiddenSize;
     this.#activation = ACTIVATIONS[config.activation];
     this.#gated = config.gated;
@@ -49,6 +53,7 @@ export class Mlp extends Module implements Layer {
 
   /** x [B, T, D] to [B, T, D]. */
   forward(x: Tensor): Tensor {
+    expectTensor("Mlp", x);
     return composite(x, () => this.#compute(x));
   }
 

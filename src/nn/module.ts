@@ -6,9 +6,11 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { expectBoolean, expectInstance, expectMap, expectText, kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { recording, structureChanged } from "../core/recording.ts";
-import { expectPrepack, type PackOptions, packAll } from "../tensor/pack.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { expectPackOptions, type PackOptions, packAll } from "../tensor/pack.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /** Names and values of parameters, row-major. */
 export type StateDict = Map<
@@ -27,6 +29,8 @@ export type ModuleKind =
   | "model"
   | "other";
 
+const COUNT_OPTIONS: OptionNames<{ readonly trainable?: boolean }> = { trainable: true };
+
 /** A layer or model: named parameters, named children, and what applies to all of them. */
 export class Module {
   readonly kind: ModuleKind = "other";
@@ -42,6 +46,7 @@ export class Module {
 
   /** Adds a child under a name. */
   protected addModule<T extends Module>(name: string, child: T): T {
+    expectInstance(`The part ${kindOf(name)}`, child, Module, "a module");
     this.#children.set(name, child);
     structureChanged();
     return child;
@@ -49,6 +54,7 @@ export class Module {
 
   /** Adds a parameter under a name. */
   protected addParameter(name: string, parameter: Tensor): Tensor {
+    expectInstance(`The parameter ${kindOf(name)}`, parameter, Tensor, "a tensor");
     this.#parameters.set(name, parameter);
     structureChanged();
     return parameter;
@@ -79,7 +85,7 @@ export class Module {
     if (found === undefined) {
       const names = [...this.#children.keys()];
       throw new UsageError(
-        `This module has no part "${name}"; ${names.length === 0 ? "it has no parts" : `its parts are ${names.join(", ")}`}.`,
+        `This module has no part ${kindOf(name)}; ${names.length === 0 ? "it has no parts" : `its parts are ${names.join(", ")}`}.`,
       );
     }
     return found;
@@ -87,6 +93,7 @@ export class Module {
 
   /** The module at a dotted path. */
   moduleAt(path: string): Module {
+    expectText("The path of a module", path);
     let found: Module = this;
     if (path !== "") for (const name of path.split(".")) found = found.child(name);
     return found;
@@ -94,6 +101,8 @@ export class Module {
 
   /** Puts another module in the place of the one at a dotted path. */
   replaceModule(path: string, replacement: Module): void {
+    expectText("The path of a module", path);
+    expectInstance("What replaces a module", replacement, Module, "a module");
     const dot = path.lastIndexOf(".");
     const parent = this.moduleAt(path.slice(0, Math.max(dot, 0)));
     const name = path.slice(dot + 1);
@@ -105,6 +114,7 @@ export class Module {
 
   /** This module and all below it, with dotted paths; this one's is "". */
   *namedModules(prefix = ""): Generator<[string, Module]> {
+    expectText("The prefix of the modules' paths", prefix);
     yield [prefix, this];
     for (const [name, child] of this.#children) {
       yield* child.namedModules(prefix === "" ? name : `${prefix}.${name}`);
@@ -149,6 +159,7 @@ export class Module {
 
   /** Number of parameters, or of those that train. */
   countParameters(options: { readonly trainable?: boolean } = {}): number {
+    expectOptions(options, COUNT_OPTIONS, "countParameters");
     let count = 0;
     for (const parameter of this.parameters()) {
       if (!options.trainable || parameter.requiresGrad) count += parameter.size;
@@ -164,6 +175,7 @@ export class Module {
 
   /** Switches dropout on (or off) here and below. */
   train(mode = true): this {
+    expectBoolean("The mode of train()", mode);
     this.#training = mode;
     for (const child of this.#children.values()) child.train(mode);
     return this;
@@ -176,6 +188,7 @@ export class Module {
 
   /** Lets all parameters train, or none. */
   setRequiresGrad(value: boolean): this {
+    expectBoolean("What setRequiresGrad() sets", value);
     for (const parameter of this.parameters()) parameter.requiresGrad = value;
     return this;
   }
@@ -185,7 +198,7 @@ export class Module {
    * @throws MemoryError; then all is as before, but that gradients are gone.
    */
   freeze(options: PackOptions = {}): this {
-    expectPrepack(options);
+    expectPackOptions(options);
     const trained = [...this.trainableParameters()];
     this.setRequiresGrad(false);
     try {
@@ -202,6 +215,7 @@ export class Module {
    * @throws MemoryError; then all are as before.
    */
   pack(options: PackOptions = {}): void {
+    expectPackOptions(options);
     const frozen = [...this.linearWeights()].filter(({ requiresGrad }) => !requiresGrad);
     packAll(new Set(frozen), options);
   }
@@ -226,13 +240,16 @@ export class Module {
    *   nothing has changed.
    */
   loadStateDict(dict: StateDict): void {
+    expectMap("The state of a module", dict, "a Map, such as stateDict() gives");
     const problems: string[] = [];
     const own = new Map(this.namedParameters());
     for (const [name, parameter] of own) {
       if (parameter.readOnly !== null) throw new UsageError(parameter.readOnly);
       const given = dict.get(name);
       if (given === undefined) problems.push(`${name} [${parameter.shape}] is missing`);
-      else if (String(given.shape) !== String(parameter.shape)) {
+      else if (!Array.isArray(given?.shape) || given.data?.length !== parameter.size) {
+        problems.push(`${name} has no shape or not as many numbers as it says`);
+      } else if (String(given.shape) !== String(parameter.shape)) {
         problems.push(`${name} is [${given.shape}], expected [${parameter.shape}]`);
       }
     }

@@ -1,5 +1,6 @@
 // Normalisation of rows, with a learned gain.
 
+import { expectFunction, expectNumber } from "../core/kind.ts";
 import { layerNorm, rmsNorm } from "../tensor/norm.ts";
 import { allOrNothing } from "../tensor/record.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -15,6 +16,8 @@ export class LayerNorm extends Module implements Layer {
 
   constructor(size: number, eps = 1e-5, init: Initializer = emptyParameter) {
     super();
+    expectFunction("The initializer", init);
+    expectNumber("eps", eps);
     this.hiddenSize = size;
     this.eps = eps;
     allOrNothing(() => {
@@ -36,6 +39,8 @@ export class RmsNorm extends Module implements Layer {
 
   constructor(size: number, eps = 1e-6, init: Initializer = emptyParameter) {
     super();
+    expectFunction("The initializer", init);
+    expectNumber("eps", eps);
     this.hiddenSize = size;
     this.eps = eps;
     this.addParameter("weight", init([size], "gain"));

@@ -2,17 +2,20 @@
 // positions, gated MLP, grouped heads), or any mixture that a ModelConfig can say.
 //   h = tokens[ids] (+ positions[p]);   h = block(h) for every layer;   logits = head(norm(h))
 
-import { ShapeError, UsageError } from "../core/error.ts";
+import { ShapeError, type UsageError } from "../core/error.ts";
+import { expectBoolean, expectFunction, wrongKind } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { recording } from "../core/recording.ts";
+import { expectTensor } from "../tensor/check.ts";
 import { tensor } from "../tensor/create.ts";
 import { crossEntropy } from "../tensor/crossEntropy.ts";
 import { allOrNothing, leaf } from "../tensor/record.ts";
 import { composite } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import type { TokenBatch } from "./batch.ts";
+import { Tensor } from "../tensor/tensor.ts";
+import { checkBatch, type TokenBatch } from "./batch.ts";
 import { Body, type BodyLike } from "./body.ts";
-import { expectInWindow, expectRoom, type KvCache } from "./cache.ts";
-import type { ModelConfig } from "./config.ts";
+import { expectInWindow, expectRoom, KvCache } from "./cache.ts";
+import { checkConfig, type ModelConfig } from "./config.ts";
 import type { Context } from "./context.ts";
 import { type Initializer, normalInitializer } from "./init.ts";
 import { isLinear, Linear, type LinearLike } from "./linear.ts";
@@ -44,6 +47,14 @@ export interface LossOptions {
   readonly factor?: Tensor;
 }
 
+const FORWARD_OPTIONS: OptionNames<ForwardOptions> = {
+  cache: true,
+  positions: true,
+  starts: true,
+};
+
+const LOSS_OPTIONS: OptionNames<LossOptions> = { reduction: true, factor: true };
+
 /** A decoder-only Transformer, its parameters named as in Hugging Face checkpoints. */
 export class Transformer extends Module {
   readonly config: ModelConfig;
@@ -56,6 +67,7 @@ export class Transformer extends Module {
   constructor(config: ModelConfig, init: Initializer = normalInitializer(0)) {
     super();
     checkConfig(config);
+    expectFunction("The initializer", init);
     this.config = config;
     this.#rotary = config.positions === "rope" ? new RotaryTables(config) : null;
     const { hiddenSize, vocabSize } = config;
@@ -87,6 +99,7 @@ export class Transformer extends Module {
   }
 
   set gradientCheckpointing(value: boolean) {
+    expectBoolean("gradientCheckpointing", value);
     this.#gradientCheckpointing = value;
   }
 
@@ -156,18 +169,20 @@ export class Transformer extends Module {
   }
 
   #loss(batch: TokenBatch, options: LossOptions): Tensor {
-    const shape = [batch.batchSize, batch.blockSize];
-    const ids = tensor(batch.inputs, { shape });
-    const targets = tensor(batch.targets, { shape });
+    const { batchSize, blockSize, inputs, ...rest } = checkBatch(batch);
+    expectOptions(options, LOSS_OPTIONS, "the loss");
+    const shape = [batchSize, blockSize];
+    const ids = tensor(inputs, { shape });
+    const targets = tensor(rest.targets, { shape });
     // A captured step takes starts always: the next batch may have some.
     const starts =
-      recording() !== null || batch.starts.some((start) => start !== 0)
-        ? { starts: tensor(batch.starts, { shape }) }
+      recording() !== null || rest.starts.some((start) => start !== 0)
+        ? { starts: tensor(rest.starts, { shape }) }
         : {};
-    const positions = tensor(batch.positions, { shape });
+    const positions = tensor(rest.positions, { shape });
     const hidden = this.#hidden(ids, { positions, ...starts });
     const { head } = this;
-    const logitBytes = batch.inputs.length * this.config.vocabSize * 4;
+    const logitBytes = inputs.length * this.config.vocabSize * 4;
     if (isLinear(head)) {
       const above = CHUNKED_ABOVE[head.weight.requiresGrad ? "trained" : "frozen"];
       if (logitBytes > above) return head.loss(hidden, targets, options);
@@ -176,6 +191,8 @@ export class Transformer extends Module {
   }
 
   #checkIds(ids: Tensor, options: ForwardOptions): readonly [number, number] {
+    if (!(ids instanceof Tensor)) throw notIds(ids);
+    expectOptions(options, FORWARD_OPTIONS, "a forward pass");
     const [b, t] = ids.shape;
     if (ids.rank !== 2 || ids.dtype !== "int32" || b === undefined || t === undefined) {
       throw new ShapeError(
@@ -185,12 +202,16 @@ export class Transformer extends Module {
     for (const name of ["positions", "starts"] as const) {
       const given = options[name];
       if (given === undefined) continue;
+      expectTensor("The model", given);
       if (given.dtype === "int32" && String(given.shape) === String(ids.shape)) continue;
       throw new ShapeError(
         `The model got ${name} of ${given.dtype} [${given.shape}]; expected int32 [${ids.shape}].`,
       );
     }
     const { cache } = options;
+    if (cache !== undefined && !(cache instanceof KvCache)) {
+      throw wrongKind("The cache of a forward pass", cache, "a KvCache");
+    }
     const { window } = this.config;
     const before = cache?.length ?? 0;
     const taken = before === 0 ? this.body.virtualTokens : before;
@@ -217,33 +238,12 @@ function countPositions(b: number, t: number, offset: () => number, move: boolea
   return leaf([b, t], count, { dtype: "int32" });
 }
 
-const WORDS: readonly (readonly [
-  "activation" | "norm" | "positions" | "ropeStyle",
-  readonly string[],
-])[] = [
-  ["activation", ["gelu", "geluTanh", "silu", "relu"]],
-  ["norm", ["layer", "rms"]],
-  ["positions", ["learned", "rope"]],
-  ["ropeStyle", ["half", "interleaved"]],
-];
-
-function checkConfig(config: ModelConfig): void {
-  const wrong = (what: string): never => {
-    throw new UsageError(`This model cannot be built: ${what}.`);
-  };
-  const { heads, kvHeads, headDim, positions, modelType } = config;
-  for (const key of ["vocabSize", "hiddenSize", "layers", "heads", "kvHeads", "headDim"] as const) {
-    if (!Number.isInteger(config[key]) || config[key] < 1) {
-      wrong(`${key} is ${config[key]}, expected a whole number of at least 1`);
-    }
-  }
-  for (const [key, words] of WORDS) {
-    if (words.includes(config[key])) continue;
-    wrong(`${key} is ${JSON.stringify(config[key])}, expected one of ${words.join(", ")}`);
-  }
-  if (heads % kvHeads !== 0) wrong(`${heads} heads cannot share ${kvHeads} key/value heads evenly`);
-  if (positions === "rope" && headDim % 2 !== 0) {
-    wrong(`rotary positions need an even head size, but headDim is ${headDim}`);
-  }
-  if (modelType === "gpt2" && config.gated) wrong("a GPT-2 has no gated MLP");
+function notIds(given: unknown): UsageError {
+  const length = Array.isArray(given) ? given.length : "T";
+  return wrongKind(
+    "What the model reads",
+    given,
+    "a tensor of token ids, int32 [B, T]",
+    `Make one of a list of ids with tensor(Int32Array.from(ids), { shape: [1, ${length}] }).`,
+  );
 }

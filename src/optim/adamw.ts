@@ -5,6 +5,8 @@
 // Moments are float32; the scalars of a step are computed in float64 and rounded once.
 
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { expectNotNegative, makeGroups, type Parameters } from "./group.ts";
 import type { SlotValues } from "./list.ts";
 import { Optimizer } from "./optimizer.ts";
@@ -21,6 +23,20 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
 }
 
+const ADAMW_OPTIONS: OptionNames<AdamWOptions> = {
+  lr: true,
+  betas: true,
+  eps: true,
+  weightDecay: true,
+};
+
+function checkBetas(betas: readonly [number, number]): readonly [number, number] {
+  const isShare = (beta: unknown): boolean => typeof beta === "number" && beta >= 0 && beta < 1;
+  if (Array.isArray(betas) && betas.length === 2 && betas.every(isShare)) return betas;
+  const found = Array.isArray(betas) ? `[${betas.map(kindOf).join(",")}]` : kindOf(betas);
+  throw new UsageError(`betas are ${found}; both must be at least 0 and below 1.`);
+}
+
 /**
  * Adam with decoupled weight decay, for parameters or groups of them. Two moments a parameter, made at its first step.
  * @throws UsageError for parameters that do not train, that come twice, or none; for settings out of range.
@@ -32,11 +48,9 @@ export class AdamW extends Optimizer {
   #rootCorrection = 1;
 
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
+    expectOptions(options, ADAMW_OPTIONS, "AdamW");
     const { lr = 1e-3, betas = [0.9, 0.999], eps = 1e-8, weightDecay = 0.01 } = options;
-    const [beta1, beta2] = betas;
-    if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) {
-      throw new UsageError(`betas are [${betas}]; both must be at least 0 and below 1.`);
-    }
+    const [beta1, beta2] = checkBetas(betas);
     expectNotNegative("eps", eps);
     super("AdamW", makeGroups(parameters, lr, weightDecay), 2);
     this.#betas = [beta1, beta2];

@@ -2,8 +2,9 @@
 // direction, and their length becomes at most `maxNorm`.
 
 import { UsageError } from "../core/error.ts";
+import { isIterable, kindOf, wrongKind } from "../core/kind.ts";
 import { recording } from "../core/recording.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { Tensor } from "../tensor/tensor.ts";
 import { commonEngine, hasGradient, ParameterList } from "./list.ts";
 
 /**
@@ -13,10 +14,14 @@ import { commonEngine, hasGradient, ParameterList } from "./list.ts";
  * @throws UsageError for a negative or NaN `maxNorm`, or when there are no parameters at all.
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): number {
-  if (!(maxNorm >= 0)) {
-    throw new UsageError(`maxNorm is ${maxNorm}; it must be at least 0 (0: measure only).`);
+  if (!(typeof maxNorm === "number" && maxNorm >= 0)) {
+    throw new UsageError(`maxNorm is ${kindOf(maxNorm)}; it must be at least 0 (0: measure only).`);
   }
+  if (!isIterable(parameters)) throw wrongKind("What clipGradNorm clips", parameters, "tensors");
   const all = [...new Set(parameters)];
+  for (const parameter of all) {
+    if (!(parameter instanceof Tensor)) throw wrongKind("A parameter", parameter, "a tensor");
+  }
   const engine = commonEngine(all);
   if (engine === undefined) {
     throw new UsageError(

@@ -1,6 +1,8 @@
 // Parameter groups: parameters that share a learning rate and a weight decay, as in PyTorch.
 
 import { UsageError } from "../core/error.ts";
+import { isIterable, kindOf, wrongKind } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Parameters with settings of their own; what is not given is the optimizer's. */
@@ -10,13 +12,15 @@ export interface ParameterGroup {
   readonly weightDecay?: number;
 }
 
+const GROUP_OPTIONS: OptionNames<ParameterGroup> = { params: true, lr: true, weightDecay: true };
+
 /** What an optimizer is made for: parameters, or groups of them. */
 export type Parameters = Iterable<Tensor> | Iterable<ParameterGroup>;
 
 /** Throws unless a setting is finite and at least 0. */
 export function expectNotNegative(name: string, value: number): number {
   if (Number.isFinite(value) && value >= 0) return value;
-  throw new UsageError(`${name} is ${value}; it must be a finite number of at least 0.`);
+  throw new UsageError(`${name} is ${kindOf(value)}; it must be a finite number of at least 0.`);
 }
 
 /** A group of an optimizer. Its rate and decay may be changed between steps. */
@@ -50,6 +54,7 @@ export class Group {
 }
 
 function expectTrainable(parameter: Tensor): void {
+  if (!(parameter instanceof Tensor)) throw wrongKind("A parameter", parameter, "a tensor");
   const what = `A parameter of shape [${parameter.shape}]`;
   if (parameter.packed) {
     throw new UsageError(
@@ -73,6 +78,14 @@ function expectTrainable(parameter: Tensor): void {
 export function makeGroups(parameters: Parameters, lr: number, weightDecay: number): Group[] {
   const tensors: Tensor[] = [];
   const given: ParameterGroup[] = [];
+  if (!isIterable(parameters)) {
+    throw wrongKind(
+      "What an optimizer is made for",
+      parameters,
+      "tensors, or groups of them",
+      "Give parameters() of an adapter or a model.",
+    );
+  }
   for (const item of parameters) {
     if (item instanceof Tensor) tensors.push(item);
     else given.push(item);
@@ -85,6 +98,8 @@ export function makeGroups(parameters: Parameters, lr: number, weightDecay: numb
   if (tensors.length > 0) given.push({ params: tensors });
   const seen = new Set<Tensor>();
   const groups = given.map((item) => {
+    expectOptions(item, GROUP_OPTIONS, "a group of parameters");
+    if (!isIterable(item.params)) throw wrongKind("params", item.params, "tensors");
     const params = [...item.params];
     for (const parameter of params) {
       expectTrainable(parameter);

@@ -5,6 +5,7 @@
 
 import type { Engine } from "../core/engine.ts";
 import { ReleasedError, UsageError } from "../core/error.ts";
+import { expectObject, kindOf } from "../core/kind.ts";
 import { recording } from "../core/recording.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { expectNotNegative, type Group } from "./group.ts";
@@ -163,9 +164,18 @@ export abstract class Optimizer {
     throw new ReleasedError(`This ${this.#name} was used after its dispose(). Make a new one.`);
   }
 
-  #expectFits({ optimizer, parameters }: OptimizerState): void {
+  #expectFits(state: OptimizerState): void {
+    expectObject("The state of an optimizer", state, "what stateDict() gave");
+    const { optimizer, parameters } = state;
+    if (!Array.isArray(parameters)) {
+      throw new UsageError(
+        `The state's parameters are ${kindOf(parameters)}; expected those that stateDict() gave.`,
+      );
+    }
     if (optimizer !== this.#name) {
-      throw new UsageError(`The state is one of ${optimizer}; this optimizer is ${this.#name}.`);
+      throw new UsageError(
+        `The state is one of ${typeof optimizer === "string" ? optimizer : kindOf(optimizer)}; this optimizer is ${this.#name}.`,
+      );
     }
     if (parameters.length !== this.#entries.length) {
       throw new UsageError(
@@ -175,7 +185,8 @@ export abstract class Optimizer {
     this.#entries.forEach(({ size, parameter }, i) => {
       const saved = parameters[i] ?? null;
       if (saved === null) return;
-      const sizes = saved.moments.map(({ length }) => length);
+      const given: unknown = saved.moments;
+      const sizes = Array.isArray(given) ? given.map((moment) => moment?.length) : [];
       if (
         sizes.length !== this.#momentCount ||
         sizes.some((length) => length !== size) ||
@@ -183,7 +194,7 @@ export abstract class Optimizer {
         saved.step < 1
       ) {
         throw new UsageError(
-          `The state of parameter ${i} has ${saved.step} steps and moments of [${sizes}] values; ` +
+          `The state of parameter ${i} has ${kindOf(saved.step)} steps and moments of [${sizes.map(kindOf)}] values; ` +
             `a parameter of shape [${parameter.shape}] needs at least 1 step and ${this.#momentCount} moments of ${size} values.`,
         );
       }

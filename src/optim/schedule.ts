@@ -8,6 +8,9 @@
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
 
+import { kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
+
 /** The factor of the step that follows `step` steps. */
 export type Schedule = (step: number) => number;
 
@@ -23,9 +26,12 @@ export interface DecayOptions extends WarmupOptions {
   readonly steps: number;
 }
 
+const WARMUP_OPTIONS: OptionNames<WarmupOptions> = { warmupSteps: true };
+const DECAY_OPTIONS: OptionNames<DecayOptions> = { ...WARMUP_OPTIONS, steps: true };
+
 function expectWhole(name: string, value: number): void {
   if (Number.isSafeInteger(value) && value >= 0) return;
-  throw new UsageError(`${name} is ${value}; it must be a whole number of at least 0.`);
+  throw new UsageError(`${name} is ${kindOf(value)}; it must be a whole number of at least 0.`);
 }
 
 /** `after` gets the steps done since the warm-up. */
@@ -39,28 +45,33 @@ function withWarmup(options: WarmupOptions, after: (done: number) => number): Sc
 }
 
 function withDecay(
+  name: string,
   options: DecayOptions,
   decay: (done: number, length: number) => number,
 ): Schedule {
+  expectOptions(options, DECAY_OPTIONS, name);
   const { steps, warmupSteps = 0 } = options;
   expectWhole("steps", steps);
+  expectWhole("warmupSteps", warmupSteps);
   const length = steps - warmupSteps;
   return withWarmup(options, (done) => (done >= length ? 0 : decay(done, length)));
 }
 
 /** Factor 1 after the warm-up. */
 export function constantSchedule(options: WarmupOptions = {}): Schedule {
+  expectOptions(options, WARMUP_OPTIONS, "constantSchedule");
   return withWarmup(options, () => 1);
 }
 
 /** A straight fall from 1 after the warm-up to 0 after the last step. */
 export function linearSchedule(options: DecayOptions): Schedule {
-  return withDecay(options, (done, length) => (length - done) / length);
+  return withDecay("linearSchedule", options, (done, length) => (length - done) / length);
 }
 
 /** Half a cosine from 1 after the warm-up to 0 after the last step. */
 export function cosineSchedule(options: DecayOptions): Schedule {
   return withDecay(
+    "cosineSchedule",
     options,
     (done, length) => 0.5 * (1 + current().wasm.f64Cos(Math.PI * (done / length))),
   );

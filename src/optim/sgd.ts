@@ -2,6 +2,7 @@
 //   d = g + wd·p,   m = μ·m + d,   p = p − lr·m        (nesterov: p − lr·(d + μ·m); without momentum: p − lr·d)
 
 import { UsageError } from "../core/error.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { expectNotNegative, makeGroups, type Parameters } from "./group.ts";
 import type { SlotValues } from "./list.ts";
 import { Optimizer } from "./optimizer.ts";
@@ -18,12 +19,20 @@ export interface SGDOptions {
   readonly nesterov?: boolean;
 }
 
+const SGD_OPTIONS: OptionNames<SGDOptions> = {
+  lr: true,
+  momentum: true,
+  weightDecay: true,
+  nesterov: true,
+};
+
 /**
  * Gradient descent, for parameters or groups of them. With momentum, one buffer a parameter, made at its first step.
  * @throws UsageError for parameters that do not train, that come twice, or none; for settings out of range.
  */
 export class SGD extends Optimizer {
   constructor(parameters: Parameters, options: SGDOptions = {}) {
+    expectOptions(options, SGD_OPTIONS, "SGD");
     const { lr = 1e-3, momentum = 0, weightDecay = 0, nesterov = false } = options;
     expectNotNegative("momentum", momentum);
     if (nesterov && momentum === 0) {

@@ -1,6 +1,9 @@
 // Functions of one number, applied to every element.
 
+import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { Op, type OpOf } from "../core/op.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { apply } from "./apply.ts";
 import { expectFloat } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
@@ -51,9 +54,16 @@ export interface GeluOptions {
   readonly approximate?: "none" | "tanh";
 }
 
+const GELU_OPTIONS: OptionNames<GeluOptions> = { approximate: true };
+
 /** x·P(Z ≤ x) with Z standard normal, or x/2·(1 + tanh(sqrt(2/π)·(x + 0.044715·x³))) (arXiv:1606.08415). */
-export function gelu(x: Tensor, options: GeluOptions = {}): Tensor {
-  return map(options.approximate === "tanh" ? Op.GeluTanh : Op.Gelu, "gelu", x);
+export function gelu(x: Tensor, options: GeluOptions = NO_OPTIONS): Tensor {
+  expectOptions(options, GELU_OPTIONS, "gelu");
+  const { approximate = "none" } = options;
+  if (approximate !== "none" && approximate !== "tanh") {
+    throw new UsageError(`approximate is ${kindOf(approximate)}; it must be "none" or "tanh".`);
+  }
+  return map(approximate === "tanh" ? Op.GeluTanh : Op.Gelu, "gelu", x);
 }
 
 /** x·sigmoid(x). */

@@ -1,9 +1,12 @@
 // Causal attention, and the cache of keys and values that decoding writes.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { expectNumber, kindOf } from "../core/kind.ts";
 import { Field, Op } from "../core/op.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { recording } from "../core/recording.ts";
 import { apply } from "./apply.ts";
+import { expectTensor } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** The position now, once `expect` has had a look at it; `follow` tells a captured step whose position it is. */
@@ -13,11 +16,11 @@ class Place {
 
   constructor(offset: number | (() => number), expect: (now: number) => void) {
     const ask = (): number => {
-      const now = typeof offset === "number" ? offset : offset();
+      const now = typeof offset === "function" ? offset() : offset;
       expect(now);
       return now;
     };
-    this.#again = typeof offset === "number" ? null : ask;
+    this.#again = typeof offset === "function" ? ask : null;
     this.now = ask();
   }
 
@@ -43,6 +46,13 @@ export interface AttentionOptions {
   readonly length?: number;
 }
 
+const ATTENTION_OPTIONS: OptionNames<AttentionOptions> = {
+  scale: true,
+  starts: true,
+  offset: true,
+  length: true,
+};
+
 /**
  * Causal attention softmax(scale·q·kᵀ)·v (Vaswani et al. 2017, arXiv:1706.03762, eq. 1). Query t stands at key
  * offset + t and sees no key behind it. H may be a multiple of G: query head h reads key head ⌊h / (H/G)⌋
@@ -53,10 +63,19 @@ export interface AttentionOptions {
  * @returns [B, Tq, H, D]
  * @throws ShapeError naming all shapes when they do not fit, or the queries do not stand among the keys.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions = NO_OPTIONS,
+): Tensor {
+  for (const x of [q, k, v]) expectTensor("attention", x);
+  expectOptions(options, ATTENTION_OPTIONS, "attention");
   const [b = 0, tq = 0, h = 0, d = 0] = q.shape;
   const [, tk = 0, g = 0] = k.shape;
   const { starts, length = tk, offset = length - tq, scale = 1 / Math.sqrt(d) } = options;
+  if (starts !== undefined) expectTensor("attention", starts);
+  expectNumber("scale", scale);
   const refuse = (why: string): never => {
     const segments = starts === undefined ? "" : `, starts ${starts.dtype} [${starts.shape}]`;
     throw new ShapeError(
@@ -82,11 +101,11 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
     if (!fits || starts.dtype !== "int32") refuse(`starts must be int32 [${b}, ${tq}]`);
   }
   if (!Number.isInteger(length) || length < 0 || length > tk) {
-    refuse(`length is ${length}, but k holds ${tk} keys`);
+    refuse(`length is ${kindOf(length)}, but k holds ${tk} keys`);
   }
   const place = new Place(offset, (now) => {
     if (Number.isInteger(now) && now >= 0 && now + tq <= length) return;
-    refuse(`${tq} queries from position ${now} on do not stand among ${length} keys`);
+    refuse(`${tq} queries from position ${kindOf(now)} on do not stand among ${length} keys`);
   });
   const sources = starts === undefined ? [q, k, v] : [q, k, v, starts];
   return place.follow(apply(Op.Attention, sources, q.shape, { offset: place.now, scale }));
@@ -99,6 +118,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOpt
  *   the rows require a gradient, or a captured function gives a number as offset, which would not move on.
  */
 export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => number)): void {
+  expectTensor("writeCache", cache);
+  expectTensor("writeCache", rows);
   const [b, capacity = 0, g, d] = cache.shape;
   const [rowB, t = 0, rowG, rowD] = rows.shape;
   const alike = cache.rank === 4 && rows.rank === 4 && b === rowB && g === rowG && d === rowD;
@@ -106,7 +127,7 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => 
   const place = new Place(offset, (now) => {
     if (alike && typed && Number.isInteger(now) && now >= 0 && now + t <= capacity) return;
     throw new ShapeError(
-      `writeCache cannot write rows ${rows.dtype} [${rows.shape}] at position ${now} of a cache ` +
+      `writeCache cannot write rows ${rows.dtype} [${rows.shape}] at position ${kindOf(now)} of a cache ` +
         `${cache.dtype} [${cache.shape}]. Expected float32 rows [B, T, G, D] and cache [B, Tmax, G, D] with offset + T at most Tmax.`,
     );
   });
@@ -123,7 +144,7 @@ export function writeCache(cache: Tensor, rows: Tensor, offset: number | (() => 
       "No gradient flows through a cache, but the rows written into it require one. Wrap the call in noGrad(() => { ... }).",
     );
   }
-  if (recording() !== null && typeof offset === "number") {
+  if (recording() !== null && typeof offset !== "function") {
     throw new UsageError(
       "A captured function cannot write into a cache at a fixed place. Give the offset as a function: replays ask it again.",
     );

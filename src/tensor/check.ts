@@ -1,12 +1,22 @@
 // What the front end asks of an op's operands before the engine sees them.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { recording } from "../core/recording.ts";
-import type { Tensor } from "./tensor.ts";
+import { Tensor } from "./tensor.ts";
+
+/** Throws unless `x` is a tensor. */
+export function expectTensor(op: string, x: unknown): asserts x is Tensor {
+  if (x instanceof Tensor) return;
+  throw new UsageError(
+    `${op} got ${kindOf(x)}, but needs a tensor; tensor(...) makes one of numbers.`,
+  );
+}
 
 /** Throws unless `x` is a float32 tensor; int32 tensors are indices, and nothing else. */
 export function expectFloat(op: string, x: Tensor): void {
-  if (x.dtype === "float32") return;
+  if (x instanceof Tensor && x.dtype === "float32") return;
+  expectTensor(op, x);
   throw new ShapeError(
     `${op} got an ${x.dtype} tensor of shape [${x.shape}], but needs float32. Integers serve as indices only.`,
   );
@@ -14,15 +24,29 @@ export function expectFloat(op: string, x: Tensor): void {
 
 /** The axis counted from the front; negative axes count from the back, as in PyTorch. */
 export function axisOf(op: string, axis: number, x: Tensor): number {
+  expectTensor(op, x);
   const { rank } = x;
   if (!Number.isInteger(axis) || axis < -rank || axis >= rank) {
     throw new ShapeError(
       rank === 0
-        ? `${op} got axis ${axis}, but its tensor is a single number and has no axes.`
-        : `${op} got axis ${axis} for the shape [${x.shape}]; give one from ${-rank} to ${rank - 1}.`,
+        ? `${op} got axis ${kindOf(axis)}, but its tensor is a single number and has no axes.`
+        : `${op} got axis ${kindOf(axis)} for the shape [${x.shape}]; give one from ${-rank} to ${rank - 1}.`,
     );
   }
   return axis < 0 ? axis + rank : axis;
+}
+
+/** Numbers of a list as an error shows them, whatever stands among them. */
+export function shown(list: readonly unknown[]): string {
+  return list.map(kindOf).join(",");
+}
+
+/** Throws unless the value is a list of sizes or axes; what they may be is another question. */
+export function expectList(op: string, what: string, value: unknown): void {
+  if (Array.isArray(value)) return;
+  throw new UsageError(
+    `${op} got ${kindOf(value)} as ${what}, but needs an array of whole numbers.`,
+  );
 }
 
 /**

@@ -1,17 +1,25 @@
 // New tensors from numbers.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { expectNumber, kindOf } from "../core/kind.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { typedArrayOf } from "../core/realm.ts";
 import { recording } from "../core/recording.ts";
-import { type LeafOptions, leaf } from "./record.ts";
+import { expectList } from "./check.ts";
+import { LEAF_OPTIONS, type LeafOptions, leaf } from "./record.ts";
 import type { Tensor, Values } from "./tensor.ts";
 
 /** Numbers, or numbers nested in arrays of equal length. */
 export type Nested = number | readonly Nested[];
 
+/** What `tensor` may be told beside the numbers. */
+type TensorOptions = LeafOptions & { readonly shape?: readonly number[] };
+
+const TENSOR_OPTIONS: OptionNames<TensorOptions> = { ...LEAF_OPTIONS, shape: true };
+
 function shapeOf(data: Nested): number[] {
   const shape: number[] = [];
-  for (let level: Nested | undefined = data; typeof level === "object"; level = level[0]) {
+  for (let level: Nested | undefined = data; Array.isArray(level); level = level[0]) {
     shape.push(level.length);
   }
   return shape;
@@ -22,6 +30,11 @@ function flatten(data: Nested, shape: readonly number[], depth: number, out: num
     if (depth !== shape.length) throw raggedError(shape);
     out.push(data);
     return;
+  }
+  if (!Array.isArray(data)) {
+    throw new UsageError(
+      `tensor got ${kindOf(data)} where a number must stand. Give a number, nested arrays of numbers, or a Float32Array or Int32Array.`,
+    );
   }
   if (depth >= shape.length || data.length !== shape[depth]) throw raggedError(shape);
   for (const item of data) flatten(item, shape, depth + 1, out);
@@ -45,8 +58,10 @@ export function isNumbers(data: unknown): data is Values {
  */
 export function tensor(
   data: Nested | Float32Array | Int32Array,
-  options: LeafOptions & { readonly shape?: readonly number[] } = {},
+  options: TensorOptions = NO_OPTIONS,
 ): Tensor {
+  expectOptions(options, TENSOR_OPTIONS, "tensor");
+  if (options.shape !== undefined) expectList("tensor", "shape", options.shape);
   let values: ArrayLike<number>;
   let found: readonly number[];
   if (isNumbers(data)) {
@@ -72,25 +87,41 @@ export function tensor(
 }
 
 /** A tensor filled with one value. */
-export function full(shape: readonly number[], value: number, options: LeafOptions = {}): Tensor {
+export function full(
+  shape: readonly number[],
+  value: number,
+  options: LeafOptions = NO_OPTIONS,
+): Tensor {
+  return filled("full", shape, value, options);
+}
+
+function filled(
+  name: string,
+  shape: readonly number[],
+  value: number,
+  options: LeafOptions,
+): Tensor {
+  expectOptions(options, LEAF_OPTIONS, name);
+  expectNumber(`The value of ${name}`, value);
   return leaf(shape, (out) => out.fill(value), options);
 }
 
 /** A tensor filled with 0. */
-export function zeros(shape: readonly number[], options: LeafOptions = {}): Tensor {
-  return full(shape, 0, options);
+export function zeros(shape: readonly number[], options: LeafOptions = NO_OPTIONS): Tensor {
+  return filled("zeros", shape, 0, options);
 }
 
 /** A tensor filled with 1. */
-export function ones(shape: readonly number[], options: LeafOptions = {}): Tensor {
-  return full(shape, 1, options);
+export function ones(shape: readonly number[], options: LeafOptions = NO_OPTIONS): Tensor {
+  return filled("ones", shape, 1, options);
 }
 
 /** The whole numbers [start, end) as a vector; int32 unless said otherwise. */
-export function arange(start: number, end: number, options: LeafOptions = {}): Tensor {
+export function arange(start: number, end: number, options: LeafOptions = NO_OPTIONS): Tensor {
+  expectOptions(options, LEAF_OPTIONS, "arange");
   if (!Number.isInteger(start) || !Number.isInteger(end) || end < start) {
     throw new UsageError(
-      `arange(${start}, ${end}) needs two whole numbers, the second not below the first.`,
+      `arange(${kindOf(start)}, ${kindOf(end)}) needs two whole numbers, the second not below the first.`,
     );
   }
   const fill = (out: Float32Array | Int32Array): void => {

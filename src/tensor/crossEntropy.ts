@@ -1,9 +1,11 @@
 // The loss of next-token prediction.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { type Attributes, Op } from "../core/op.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { apply } from "./apply.ts";
-import { expectFloat } from "./check.ts";
+import { expectFloat, expectTensor } from "./check.ts";
 import { mul } from "./elementwise.ts";
 import { expectIndices } from "./indices.ts";
 import { composite } from "./scope.ts";
@@ -19,6 +21,12 @@ export interface CrossEntropyOptions {
   readonly factor?: Tensor;
 }
 
+export const CROSS_ENTROPY_OPTIONS: OptionNames<CrossEntropyOptions> = {
+  ignoreIndex: true,
+  reduction: true,
+  factor: true,
+};
+
 /** The attributes of a loss; checks targets, which must be `shape` of int32 in [0, classes). */
 export function lossAttributes(
   op: string,
@@ -27,21 +35,24 @@ export function lossAttributes(
   targets: Tensor,
   options: CrossEntropyOptions,
 ): Attributes<"ignoreIndex" | "mean"> {
+  expectTensor(op, targets);
   const { ignoreIndex = -100, reduction = "mean", factor } = options;
   if (`${targets.shape}` !== `${shape}` || targets.rank !== shape.length) {
     throw new ShapeError(
       `${op} got targets of [${targets.shape}] for ${classes} classes in rows of [${shape}]; expected one target a row.`,
     );
   }
-  if ((ignoreIndex | 0) !== ignoreIndex) {
-    throw new UsageError(`ignoreIndex is ${ignoreIndex}; it must be a whole number of 32 bits.`);
+  if (typeof ignoreIndex !== "number" || (ignoreIndex | 0) !== ignoreIndex) {
+    throw new UsageError(
+      `ignoreIndex is ${kindOf(ignoreIndex)}; it must be a whole number of 32 bits.`,
+    );
   }
   if (reduction !== "mean" && reduction !== "sum") {
-    throw new UsageError(`reduction is "${reduction}"; it must be "mean" or "sum".`);
+    throw new UsageError(`reduction is ${kindOf(reduction)}; it must be "mean" or "sum".`);
   }
   if (factor !== undefined && !(factor instanceof Tensor)) {
     throw new UsageError(
-      `${op} got ${String(factor)} as factor; it must be a tensor of shape [], as tensor(0.5) makes one.`,
+      `${op} got ${kindOf(factor)} as factor; it must be a tensor of shape [], as tensor(0.5) makes one.`,
     );
   }
   if (factor !== undefined && (factor.rank !== 0 || factor.dtype !== "float32")) {
@@ -63,9 +74,10 @@ export function lossAttributes(
 export function crossEntropy(
   logits: Tensor,
   targets: Tensor,
-  options: CrossEntropyOptions = {},
+  options: CrossEntropyOptions = NO_OPTIONS,
 ): Tensor {
   expectFloat("crossEntropy", logits);
+  expectOptions(options, CROSS_ENTROPY_OPTIONS, "crossEntropy");
   if (logits.rank === 0) {
     throw new ShapeError("crossEntropy got logits that are a single number; expected [..., V].");
   }

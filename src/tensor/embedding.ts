@@ -3,6 +3,7 @@
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
+import { expectTensor } from "./check.ts";
 import { expectIndices } from "./indices.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -14,6 +15,8 @@ import type { Tensor } from "./tensor.ts";
  * @throws ShapeError for operands of another kind; UsageError for an id outside [0, V), with its index and value.
  */
 export function embedding(ids: Tensor, table: Tensor): Tensor {
+  expectTensor("embedding", ids);
+  expectTensor("embedding", table);
   const [rows, width] = table.shape;
   if (table.rank !== 2 || table.dtype !== "float32" || rows === undefined || width === undefined) {
     throw new ShapeError(

@@ -4,6 +4,7 @@ import type { Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
 import { Field } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
+import { expectTensor } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What is asked of indices. */
@@ -25,6 +26,7 @@ export interface IndexRule {
  * @throws ShapeError for another dtype, UsageError naming the first wrong index and its value.
  */
 export function expectIndices(indices: Tensor, rule: IndexRule): void {
+  expectTensor(rule.op, indices);
   if (indices.dtype !== "int32") {
     throw new ShapeError(
       `${rule.op} got ${rule.name} numbers of ${indices.dtype} [${indices.shape}]; expected int32.`,

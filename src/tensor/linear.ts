@@ -1,8 +1,11 @@
 // The linear layer's function, with LoRA's low-rank branch as part of it.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf, wrongKind } from "../core/kind.ts";
 import { Op } from "../core/op.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { apply } from "./apply.ts";
+import { expectTensor } from "./check.ts";
 import { nextDropout } from "./dropout.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -18,7 +21,15 @@ export interface LowRankBranch {
   readonly dropout?: number;
 }
 
+const BRANCH_OPTIONS: OptionNames<LowRankBranch> = {
+  a: true,
+  b: true,
+  scale: true,
+  dropout: true,
+};
+
 function expectMatrix(what: string, t: Tensor, rows: number | null, columns: number): void {
+  expectTensor("linear", t);
   const fits = t.rank === 2 && t.shape[1] === columns && (rows === null || t.shape[0] === rows);
   if (!fits || t.dtype !== "float32") {
     throw new ShapeError(
@@ -28,9 +39,12 @@ function expectMatrix(what: string, t: Tensor, rows: number | null, columns: num
 }
 
 // Throws for a branch that does not fit a weight [n, k]; its dropout.
-export function expectBranch({ a, b, dropout = 0 }: LowRankBranch, n: number, k: number): number {
-  if (!(dropout >= 0 && dropout < 1)) {
-    throw new UsageError(`dropout is ${dropout}; it must be at least 0 and below 1.`);
+export function expectBranch(branch: LowRankBranch, n: number, k: number): number {
+  expectOptions(branch, BRANCH_OPTIONS, "a low-rank branch");
+  const { a, b, scale, dropout = 0 } = branch;
+  if (typeof scale !== "number") throw wrongKind("scale", scale, "a number");
+  if (!(typeof dropout === "number" && dropout >= 0 && dropout < 1)) {
+    throw new UsageError(`dropout is ${kindOf(dropout)}; it must be at least 0 and below 1.`);
   }
   expectMatrix("a LoRA factor A", a, null, k);
   expectMatrix("a LoRA factor B", b, n, a.shape[0] ?? 0);
@@ -51,6 +65,8 @@ export function linear(
   bias: Tensor | null = null,
   branch: LowRankBranch | null = null,
 ): Tensor {
+  expectTensor("linear", x);
+  expectTensor("linear", weight);
   const k = x.shape.at(-1) ?? 0;
   const n = weight.shape[0] ?? 0;
   const floats = x.dtype === "float32" && weight.dtype === "float32";
@@ -61,6 +77,7 @@ export function linear(
   }
   const sources = [x, weight];
   if (bias !== null) {
+    expectTensor("linear", bias);
     if (bias.rank !== 1 || bias.shape[0] !== n || bias.dtype !== "float32") {
       throw new ShapeError(
         `linear got a bias of ${bias.dtype} [${bias.shape}] for a weight of [${weight.shape}]; expected float32 [${n}].`,

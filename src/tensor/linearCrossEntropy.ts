@@ -2,8 +2,15 @@
 
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { apply } from "./apply.ts";
-import { type CrossEntropyOptions, crossEntropy, lossAttributes } from "./crossEntropy.ts";
+import { expectTensor } from "./check.ts";
+import {
+  CROSS_ENTROPY_OPTIONS,
+  type CrossEntropyOptions,
+  crossEntropy,
+  lossAttributes,
+} from "./crossEntropy.ts";
 import { mul } from "./elementwise.ts";
 import { expectBranch, type LowRankBranch, linear } from "./linear.ts";
 import { composite } from "./scope.ts";
@@ -14,6 +21,11 @@ export interface LinearCrossEntropyOptions extends CrossEntropyOptions {
   /** Adds s·(x·Aᵀ)·Bᵀ to the logits. With dropout, logits are stored. */
   readonly lowRank?: LowRankBranch;
 }
+
+const LINEAR_CROSS_ENTROPY_OPTIONS: OptionNames<LinearCrossEntropyOptions> = {
+  ...CROSS_ENTROPY_OPTIONS,
+  lowRank: true,
+};
 
 /**
  * `crossEntropy(linear(x, weight), targets, options)` without storing the logits: they are made for 128 rows at a
@@ -30,8 +42,11 @@ export function linearCrossEntropy(
   x: Tensor,
   weight: Tensor,
   targets: Tensor,
-  options: LinearCrossEntropyOptions = {},
+  options: LinearCrossEntropyOptions = NO_OPTIONS,
 ): Tensor {
+  expectTensor("linearCrossEntropy", x);
+  expectTensor("linearCrossEntropy", weight);
+  expectOptions(options, LINEAR_CROSS_ENTROPY_OPTIONS, "linearCrossEntropy");
   const { lowRank, factor, ...unscaled } = options;
   const k = x.shape.at(-1);
   const [classes = 0] = weight.shape;
@@ -43,10 +58,11 @@ export function linearCrossEntropy(
     );
   }
   if (lowRank !== undefined && expectBranch(lowRank, classes, k) > 0) {
-    return composite(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, options));
+    const loss = factor === undefined ? unscaled : { ...unscaled, factor };
+    return composite(x, () => crossEntropy(linear(x, weight, null, lowRank), targets, loss));
   }
   const rows = x.shape.slice(0, -1);
-  const loss = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
+  const shared = lossAttributes("linearCrossEntropy", rows, classes, targets, options);
   if (factor?.requiresGrad) {
     const plain = lowRank === undefined ? unscaled : { ...unscaled, lowRank };
     return composite(x, () => mul(linearCrossEntropy(x, weight, targets, plain), factor));
@@ -56,7 +72,7 @@ export function linearCrossEntropy(
   if (factor !== undefined) sources.push(factor);
   const given = (part: unknown): number => Number(part !== undefined);
   return apply(Op.LinearCrossEntropy, sources, [], {
-    ...loss,
+    ...shared,
     hasBranch: given(lowRank),
     frozen: Number(!weight.requiresGrad),
     hasFactor: given(factor),

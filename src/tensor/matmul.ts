@@ -3,7 +3,7 @@
 import { ShapeError } from "../core/error.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
-import { broadcastShape } from "./check.ts";
+import { broadcastShape, expectTensor } from "./check.ts";
 import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -32,6 +32,8 @@ function throughMatrices(a: Tensor, b: Tensor): Tensor {
  * @throws ShapeError naming both shapes.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  expectTensor("matmul", a);
+  expectTensor("matmul", b);
   if (a.dtype !== "float32" || b.dtype !== "float32") {
     throw new ShapeError(
       `matmul needs float32 tensors, but got ${a.dtype} [${a.shape}] and ${b.dtype} [${b.shape}].`,

@@ -1,22 +1,25 @@
 // Normalisation over the last axis.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
-import { expectFloat } from "./check.ts";
+import { expectFloat, expectTensor } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
 function expectOperands(op: string, x: Tensor, parameters: readonly Tensor[], eps: number): void {
   expectFloat(op, x);
   const n = x.shape.at(-1);
   for (const p of parameters) {
+    expectTensor(op, p);
     if (n === undefined || p.rank !== 1 || p.shape[0] !== n || p.dtype !== "float32") {
       throw new ShapeError(
         `${op} got x [${x.shape}] and a parameter of ${p.dtype} [${p.shape}]; expected x [..., D] and float32 [D].`,
       );
     }
   }
-  if (!(eps >= 0)) throw new UsageError(`eps is ${eps}; it must be a number of at least 0.`);
+  if (!(typeof eps === "number" && eps >= 0))
+    throw new UsageError(`eps is ${kindOf(eps)}; it must be a number of at least 0.`);
 }
 
 /**

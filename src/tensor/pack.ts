@@ -1,6 +1,8 @@
 // Packed weights: a frozen [N, K] matrix as the panels that the products of linear layers read (assembly/tape/packedWeight.ts).
 
 import { UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -15,15 +17,23 @@ export interface PackOptions {
   readonly prepack?: Prepack;
 }
 
-/** Throws for a `prepack` that is none. */
+const PACK_OPTIONS: OptionNames<PackOptions> = { prepack: true };
+
+/** Throws for a `prepack` that is none, among whatever other options. */
 export function expectPrepack({ prepack }: PackOptions): void {
   if (prepack === undefined || prepack === "forward" || prepack === "both") return;
-  throw new UsageError(`prepack is ${JSON.stringify(prepack)}, but must be "forward" or "both".`);
+  throw new UsageError(`prepack is ${kindOf(prepack)}, but must be "forward" or "both".`);
+}
+
+/** Throws for options of packing that make no sense. */
+export function expectPackOptions(options: PackOptions): void {
+  expectOptions(options, PACK_OPTIONS, "packing");
+  expectPrepack(options);
 }
 
 /** Packs a weight, or on a MemoryError leaves it as it was; see `Tensor.pack`. */
 export function pack(weight: Tensor, options: PackOptions): void {
-  expectPrepack(options);
+  expectPackOptions(options);
   const { engine, prepack: before, storage } = weight;
   if (storage !== "float32" && options.prepack === "both") {
     throw new UsageError(
@@ -57,7 +67,7 @@ export function pack(weight: Tensor, options: PackOptions): void {
  * comes last and cannot fail.
  */
 export function packAll(weights: ReadonlySet<Tensor>, options: PackOptions): void {
-  expectPrepack(options);
+  expectPackOptions(options);
   const before = [...weights].map((weight) => [weight, weight.prepack] as const);
   const drops = (form: Prepack | null): boolean => form === "both" && options.prepack === "forward";
   const taking = before.filter(([, form]) => !drops(form));

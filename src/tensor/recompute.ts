@@ -10,6 +10,7 @@
 // `fn` itself is called once.
 
 import { current, type Lifetime } from "../core/engine.ts";
+import { expectFunction } from "../core/kind.ts";
 import { Op } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { expectSynchronous } from "../core/synchronous.ts";
@@ -26,6 +27,7 @@ import type { Tensor } from "./tensor.ts";
  *   returned is used later.
  */
 export function recompute<T>(fn: () => T): T {
+  expectFunction("What recompute() runs", fn);
   const engine = current();
   const call = (): T => expectSynchronous(fn(), "recompute");
   const run = (): T => (recording() === null ? call() : hiding(engine, call));

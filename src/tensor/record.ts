@@ -3,8 +3,11 @@
 
 import { current, type Engine } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { wrongKind } from "../core/kind.ts";
 import { type Attributes, Field, Flag, MAX_RANK, Op, type OpOf, Storage } from "../core/op.ts";
+import type { OptionNames } from "../core/options.ts";
 import { recording } from "../core/recording.ts";
+import { shown } from "./check.ts";
 import { type DType, Tensor } from "./tensor.ts";
 
 /** Elements of the largest tensor, plus one: addresses in linear memory have 32 bits. */
@@ -18,17 +21,24 @@ export interface LeafOptions {
   readonly persistent?: boolean;
 }
 
+export const LEAF_OPTIONS: OptionNames<LeafOptions> = {
+  dtype: true,
+  requiresGrad: true,
+  persistent: true,
+};
+
 function countElements(shape: readonly number[]): number {
+  if (!Array.isArray(shape)) throw wrongKind("The shape of a tensor", shape, "an array of sizes");
   if (shape.length > MAX_RANK) {
     throw new ShapeError(
-      `Shape [${shape}] has ${shape.length} axes; at most ${MAX_RANK} are supported.`,
+      `Shape [${shown(shape)}] has ${shape.length} axes; at most ${MAX_RANK} are supported.`,
     );
   }
   let size = 1;
   for (const length of shape) {
     if (!Number.isInteger(length) || length < 0) {
       throw new ShapeError(
-        `Shape [${shape}] is not valid: every axis must be a whole number of at least 0.`,
+        `Shape [${shown(shape)}] is not valid: every axis must be a whole number of at least 0.`,
       );
     }
     // Also of an empty tensor: its other axes must fit into 32 bits.

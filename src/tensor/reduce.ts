@@ -2,8 +2,9 @@
 
 import { ShapeError } from "../core/error.ts";
 import { Op, type OpOf } from "../core/op.ts";
+import { expectOptions, NO_OPTIONS, type OptionNames } from "../core/options.ts";
 import { apply } from "./apply.ts";
-import { axisOf, expectFloat } from "./check.ts";
+import { axisOf, expectFloat, expectList } from "./check.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Which axes a reduction removes. */
@@ -14,6 +15,8 @@ export interface ReduceOptions {
   readonly keepdim?: boolean;
 }
 
+const REDUCE_OPTIONS: OptionNames<ReduceOptions> = { axes: true, keepdim: true };
+
 function reduce(
   op: OpOf<"axes", "count">,
   name: string,
@@ -21,6 +24,8 @@ function reduce(
   options: ReduceOptions,
 ): Tensor {
   expectFloat(name, x);
+  expectOptions(options, REDUCE_OPTIONS, name);
+  if (options.axes !== undefined) expectList(name, "axes", options.axes);
   const axes = options.axes?.map((axis) => axisOf(name, axis, x)) ?? x.shape.map((_, axis) => axis);
   if (new Set(axes).size !== axes.length) {
     throw new ShapeError(
@@ -44,12 +49,12 @@ function reduce(
 }
 
 /** The sum over the axes; an empty sum is 0. */
-export function sum(x: Tensor, options: ReduceOptions = {}): Tensor {
+export function sum(x: Tensor, options: ReduceOptions = NO_OPTIONS): Tensor {
   return reduce(Op.Sum, "sum", x, options);
 }
 
 /** The mean over the axes; NaN over none. */
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
+export function mean(x: Tensor, options: ReduceOptions = NO_OPTIONS): Tensor {
   return reduce(Op.Mean, "mean", x, options);
 }
 
@@ -58,6 +63,6 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
  * in PyTorch's `amax`.
  * @throws ShapeError when there is nothing to choose from.
  */
-export function max(x: Tensor, options: ReduceOptions = {}): Tensor {
+export function max(x: Tensor, options: ReduceOptions = NO_OPTIONS): Tensor {
   return reduce(Op.Max, "max", x, options);
 }

@@ -2,9 +2,10 @@
 
 import { current } from "../core/engine.ts";
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf } from "../core/kind.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
-import { expectFloat } from "./check.ts";
+import { expectFloat, expectTensor } from "./check.ts";
 import { expectIndices } from "./indices.ts";
 import { leaf } from "./record.ts";
 import type { Tensor } from "./tensor.ts";
@@ -19,10 +20,14 @@ export type RopeStyle = "half" | "interleaved";
  */
 export function ropeTable(maxPositions: number, dim: number, theta: number): Tensor {
   if (!Number.isInteger(dim) || dim < 0 || dim % 2 !== 0) {
-    throw new UsageError(`A rotary table was asked for heads of ${dim} numbers; it must be even.`);
+    throw new UsageError(
+      `A rotary table was asked for heads of ${kindOf(dim)} numbers; it must be even.`,
+    );
   }
-  if (!(theta > 0 && theta < Number.POSITIVE_INFINITY)) {
-    throw new UsageError(`The rotary base theta is ${theta}; it must be positive and finite.`);
+  if (!(typeof theta === "number" && theta > 0 && theta < Number.POSITIVE_INFINITY)) {
+    throw new UsageError(
+      `The rotary base theta is ${kindOf(theta)}; it must be positive and finite.`,
+    );
   }
   const { wasm } = current();
   const half = dim / 2;
@@ -74,6 +79,7 @@ function turn(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): Te
 function expectFit(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle): void {
   expectFloat("rope", x);
   expectFloat("rope", table);
+  expectTensor("rope", positions);
   const [b, t, , d = 0] = x.shape;
   const [, half, two] = table.shape;
   const fits =
@@ -92,7 +98,9 @@ function expectFit(x: Tensor, table: Tensor, positions: Tensor, style: RopeStyle
     );
   }
   if (style !== "half" && style !== "interleaved") {
-    throw new UsageError(`The style of rope is "${style}"; it must be "half" or "interleaved".`);
+    throw new UsageError(
+      `The style of rope is ${kindOf(style)}; it must be "half" or "interleaved".`,
+    );
   }
   if (table.requiresGrad) {
     throw new UsageError("The table of rope is a constant; it cannot require a gradient.");

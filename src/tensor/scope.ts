@@ -5,6 +5,7 @@
 //   noGrad(() => { ... })                       ops inside record no gradients
 
 import { current, type Engine, type Lifetime } from "../core/engine.ts";
+import { expectFunction } from "../core/kind.ts";
 import { recording } from "../core/recording.ts";
 import { expectSynchronous } from "../core/synchronous.ts";
 import { allOrNothing, detached, leaf } from "./record.ts";
@@ -42,6 +43,7 @@ export function replaced(value: unknown, others: ReadonlyMap<unknown, unknown>):
  * @throws UsageError when `fn` is async: its later steps would run after the scope has closed.
  */
 export function scope<T>(fn: () => T): T {
+  expectFunction("What scope() runs", fn);
   const engine = current();
   if (recording() !== null) return innerScope(engine, () => expectSynchronous(fn(), "scope"));
   if (engine.wasm.openScope() === 0) engine.outOfMemory("a scope");
@@ -126,6 +128,7 @@ export function recordsGradients({ wasm }: Engine): boolean {
  * @throws UsageError when `fn` is async
  */
 export function noGrad<T>(fn: () => T): T {
+  expectFunction("What noGrad() runs", fn);
   const engine = current();
   const before = engine.wasm.setGradMode(0);
   try {

@@ -1,9 +1,10 @@
 // Ops that move numbers and never change them.
 
 import { ShapeError, UsageError } from "../core/error.ts";
+import { kindOf, wrongKind } from "../core/kind.ts";
 import { Op } from "../core/op.ts";
 import { apply } from "./apply.ts";
-import { axisOf, expectFloat } from "./check.ts";
+import { axisOf, expectFloat, expectList, expectTensor, shown } from "./check.ts";
 import { expectIndices } from "./indices.ts";
 import { composite } from "./scope.ts";
 import type { Tensor } from "./tensor.ts";
@@ -17,6 +18,8 @@ const MOST_PARTS = 6;
  * @throws ShapeError when the sizes do not agree.
  */
 export function reshape(x: Tensor, shape: readonly number[]): Tensor {
+  expectTensor("reshape", x);
+  expectList("reshape", "shape", shape);
   const size = x.size;
   let known = 1;
   let open = 0;
@@ -24,7 +27,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   for (const n of shape) {
     if (n === -1) open += 1;
     else {
-      known *= n;
+      if (typeof n === "number") known *= n;
       whole &&= Number.isInteger(n) && n >= 0;
     }
   }
@@ -32,7 +35,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
   const full = shape.map((n) => (n === -1 ? left : n));
   if (open > 1 || !whole || !Number.isInteger(left) || known * (open === 1 ? left : 1) !== size) {
     throw new ShapeError(
-      `reshape cannot lay [${x.shape}], ${size} elements, out as [${shape}]. ` +
+      `reshape cannot lay [${x.shape}], ${size} elements, out as [${shown(shape)}]. ` +
         "The product of the sizes must be the same; at most one size may be -1.",
     );
   }
@@ -45,6 +48,7 @@ export function reshape(x: Tensor, shape: readonly number[]): Tensor {
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   expectFloat("permute", x);
+  expectList("permute", "axes", axes);
   const order = axes.map((axis) => axisOf("permute", axis, x));
   if (order.length !== x.rank || new Set(order).size !== x.rank) {
     throw new ShapeError(
@@ -80,6 +84,11 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
   expectFloat("slice", x);
   const along = axisOf("slice", axis, x);
   const size = x.shape[along] ?? 0;
+  if (typeof start !== "number" || (end !== undefined && typeof end !== "number")) {
+    throw new UsageError(
+      `slice got the bounds ${kindOf(start)} and ${kindOf(end)}, but needs whole numbers.`,
+    );
+  }
   const from = start < 0 ? start + size : start;
   const stop = end === undefined ? size : end < 0 ? end + size : end;
   const fits = Number.isInteger(from) && Number.isInteger(stop);
@@ -98,6 +107,8 @@ export function slice(x: Tensor, axis: number, start: number, end?: number): Ten
  * @throws ShapeError naming the two shapes that do not fit, UsageError for an empty list.
  */
 export function concat(list: readonly Tensor[], axis: number): Tensor {
+  const given: unknown = list;
+  if (!Array.isArray(given)) throw wrongKind("What concat joins", given, "an array of tensors");
   const first = list[0];
   if (first === undefined) throw new UsageError("concat got no tensors; give at least one.");
   const along = axisOf("concat", axis, first);
@@ -141,6 +152,7 @@ function checkIndex(op: string, index: Tensor, x: Tensor, axis: number): void {
 export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
   expectFloat("gather", x);
   const along = axisOf("gather", axis, x);
+  expectTensor("gather", index);
   const fits =
     index.rank === x.rank && index.shape.every((n, k) => k === along || n <= (x.shape[k] ?? 0));
   if (!fits) {
@@ -160,6 +172,7 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
 export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
   expectFloat("indexSelect", x);
   const along = axisOf("indexSelect", axis, x);
+  expectTensor("indexSelect", index);
   if (index.rank !== 1) {
     throw new ShapeError(
       `indexSelect got x [${x.shape}] and an index of [${index.shape}]; the index must have one axis.`,

@@ -1,7 +1,8 @@
 // The tape, to be looked at: what the open scopes have recorded, in order.
 
-import { current, type Engine } from "../core/engine.ts";
+import { current, Engine } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
+import { expectInstance } from "../core/kind.ts";
 import { Field, Flag, Op, type OpName } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import { gradientOf } from "./gradient.ts";
@@ -80,6 +81,7 @@ class Listing {
  * @throws UsageError outside a scope, where nothing is recorded.
  */
 export function listTape(engine: Engine = current()): TapeEntry[] {
+  expectInstance("What listTape() lists", engine, Engine, "an engine");
   if (engine.scopes.length === 0) {
     throw new UsageError(
       "There is no tape outside of scopes. Call listTape() inside scope(() => { ... }).",

@@ -6,6 +6,7 @@
 
 import type { Engine, Lifetime } from "../core/engine.ts";
 import { ReleasedError, ShapeError, UsageError } from "../core/error.ts";
+import { expectBoolean, isNumberList, wrongKind } from "../core/kind.ts";
 import { Field, Flag, Op, Storage } from "../core/op.ts";
 import { recording } from "../core/recording.ts";
 import * as activation from "./activation.ts";
@@ -131,6 +132,7 @@ export class Tensor {
 
   /** Only for leaves: tensors that no op has made. */
   set requiresGrad(value: boolean) {
+    expectBoolean("requiresGrad", value);
     if (value === this.requiresGrad) return;
     expectNotCaptured(this, "frozen or unfrozen");
     if (!this.#persistent) {
@@ -187,6 +189,7 @@ export class Tensor {
   set(values: ArrayLike<number>): void {
     expectNotCaptured(this, "written");
     if (this.readOnly !== null) throw new UsageError(this.readOnly);
+    if (!isNumberList(values)) throw wrongKind("What set() writes", values, "an array of numbers");
     if (values.length !== this.size) {
       throw new ShapeError(
         `set() got ${values.length} values for a tensor of shape [${this.shape}], which holds ${this.size}.`,

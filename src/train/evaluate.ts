@@ -1,7 +1,10 @@
 // Loss on held-out text.
 
+import { expectModel } from "../adapters/set.ts";
 import { UsageError } from "../core/error.ts";
-import type { TokenBatch } from "../nn/batch.ts";
+import { expectNumber, expectObject, isIterable, wrongKind } from "../core/kind.ts";
+import { Dataset } from "../data/dataset.ts";
+import { checkBatch, type TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 
@@ -17,6 +20,10 @@ export interface Evaluation {
 
 /** Bits per byte of text: what a compressor with this model's predictions would need. */
 export function bitsPerByte(evaluation: Evaluation, bytes: number): number {
+  expectObject("An evaluation", evaluation, "what evaluate() gave");
+  expectNumber("loss", evaluation.loss);
+  expectNumber("tokens", evaluation.tokens);
+  expectNumber("bytes", bytes);
   return (evaluation.loss * evaluation.tokens) / (Math.LN2 * bytes);
 }
 
@@ -42,16 +49,29 @@ export function readTokens({ blockSize, targets, starts }: TokenBatch): number {
 }
 
 /**
- * The mean loss over all batches, each token counted alike. Dropout is off meanwhile.
- * @throws UsageError when the batches hold nothing to predict
+ * The mean loss over the held-out part of a dataset, or over all of some batches, each token counted alike. Dropout is
+ * off meanwhile.
+ * @throws UsageError when there is nothing to predict
+ * @example
+ * const { loss, perplexity } = evaluate(model, data);
  */
-export function evaluate(model: Transformer, batches: Iterable<TokenBatch>): Evaluation {
+export function evaluate(model: Transformer, data: Dataset | Iterable<TokenBatch>): Evaluation {
+  expectModel(model);
+  const batches = data instanceof Dataset ? data.validationBatches() : data;
+  if (!isIterable(batches)) {
+    throw wrongKind(
+      "What is evaluated",
+      batches,
+      "a dataset, whose held-out part is taken, or batches",
+    );
+  }
   const { engine, training } = model;
   model.eval();
   let sum = 0;
   let tokens = 0;
   try {
     for (const batch of batches) {
+      checkBatch(batch);
       tokens += trainedTokens(batch);
       sum += engine.run(() =>
         scope(() => noGrad(() => model.loss(batch, { reduction: "sum" }).item())),

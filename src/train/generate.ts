@@ -1,18 +1,22 @@
 // Text generation: the prompt in one forward pass, then a token at a time over a cache of keys and values; of several
 // prompts of one length, a token of each.
 
+import { expectModel } from "../adapters/set.ts";
 import { UsageError } from "../core/error.ts";
+import { isNumberList, kindOf, wrongKind } from "../core/kind.ts";
 import { Field } from "../core/op.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import { recording } from "../core/recording.ts";
 import { expectInWindow, KvCache } from "../nn/cache.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
+import { splitSeed } from "../tensor/random.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkSampling, type SampleOptions, sample } from "./sample.ts";
+import { checkSampling, SAMPLE_OPTIONS, type SampleOptions, sample } from "./sample.ts";
 
 /** How much is generated, from which draws, and where it ends. */
 export interface GenerateOptions extends SampleOptions {
@@ -84,7 +88,22 @@ class Stepper {
   }
 }
 
+const GENERATE_OPTIONS: OptionNames<GenerateOptions> = {
+  ...SAMPLE_OPTIONS,
+  maxNewTokens: true,
+  seed: true,
+  stopTokens: true,
+};
+
 function expectTokens(prompt: ArrayLike<number>, vocabSize: number): void {
+  if (!isNumberList(prompt)) {
+    throw wrongKind(
+      "The prompt",
+      prompt,
+      "an array of token ids",
+      typeof prompt === "string" ? "Encode it: model.tokenizer.encode(prompt)." : "",
+    );
+  }
   const at = Array.from(prompt).findIndex(
     (id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize),
   );
@@ -101,18 +120,21 @@ function* decode(
   seeds: readonly number[],
   options: GenerateOptions,
 ): IterableIterator<readonly (number | null)[]> {
+  expectModel(model);
+  expectOptions(options, GENERATE_OPTIONS, "generate");
   const sampling = checkSampling(options);
   const { maxNewTokens = 100, stopTokens = model.stopTokens } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
     throw new UsageError(
-      `maxNewTokens is ${maxNewTokens}; it must be a whole number of at least 0.`,
+      `maxNewTokens is ${kindOf(maxNewTokens)}; it must be a whole number of at least 0.`,
     );
   }
+  if (!isNumberList(stopTokens)) throw wrongKind("stopTokens", stopTokens, "an array of token ids");
+  for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
   const length = prompts[0]?.length ?? 0;
   if (length === 0) {
     throw new UsageError("The prompt is empty; generation needs at least one token to start from.");
   }
-  for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
   const { maxPositions: capacity, window } = model.config;
   // The last token that is made is not looked at again.
   if (window !== undefined) expectInWindow(length + Math.max(0, maxNewTokens - 1), window);
@@ -177,7 +199,7 @@ export function* generateTokens(
   prompt: ArrayLike<number>,
   options: GenerateOptions = {},
 ): IterableIterator<number> {
-  for (const [next] of decode(model, [prompt], [options.seed ?? 0], options)) yield next ?? 0;
+  for (const [next] of decode(model, [prompt], [options?.seed ?? 0], options)) yield next ?? 0;
 }
 
 /** All tokens that follow `prompt`; see `generateTokens`. */
@@ -199,8 +221,15 @@ export function generateBatch(
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions = {},
 ): number[][] {
+  expectModel(model);
+  expectOptions(options, GENERATE_OPTIONS, "generateBatch");
+  if (!Array.isArray(prompts)) {
+    throw wrongKind("What generateBatch goes on from", prompts, "an array of prompts");
+  }
+  for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
   const made = prompts.map((): number[] => []);
   const { seed = 0 } = options;
+  splitSeed(seed);
   for (const length of new Set(prompts.map((prompt) => prompt.length))) {
     const group = [...prompts.keys()].filter((i) => prompts[i]?.length === length);
     const alike = group.map((i) => prompts[i] ?? []);

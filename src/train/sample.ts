@@ -2,7 +2,9 @@
 // al. 2020). The softmax is the engine's, so that draws are the same in every runtime.
 
 import { LowrankError, UsageError } from "../core/error.ts";
-import type { Generator } from "../core/random.ts";
+import { expectInstance, expectTyped, kindOf } from "../core/kind.ts";
+import { expectOptions, type OptionNames } from "../core/options.ts";
+import { Generator } from "../core/random.ts";
 import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { softmax } from "../tensor/softmax.ts";
@@ -17,17 +19,27 @@ export interface SampleOptions {
   readonly topP?: number;
 }
 
+export const SAMPLE_OPTIONS: OptionNames<SampleOptions> = {
+  temperature: true,
+  topK: true,
+  topP: true,
+};
+
 /** Options with their defaults; throws UsageError for values that make no sense. */
 export function checkSampling(options: SampleOptions): Required<SampleOptions> {
   const { temperature = 0.8, topK = 0, topP = 1 } = options;
-  if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) {
-    throw new UsageError(`temperature is ${temperature}; it must be a number of at least 0.`);
+  if (
+    !(typeof temperature === "number" && temperature >= 0 && temperature < Number.POSITIVE_INFINITY)
+  ) {
+    throw new UsageError(
+      `temperature is ${kindOf(temperature)}; it must be a number of at least 0.`,
+    );
   }
   if (!Number.isInteger(topK) || topK < 0) {
-    throw new UsageError(`topK is ${topK}; it must be a whole number, 0 for no limit.`);
+    throw new UsageError(`topK is ${kindOf(topK)}; it must be a whole number, 0 for no limit.`);
   }
-  if (!(topP > 0 && topP <= 1)) {
-    throw new UsageError(`topP is ${topP}; it must be above 0 and at most 1.`);
+  if (!(typeof topP === "number" && topP > 0 && topP <= 1)) {
+    throw new UsageError(`topP is ${kindOf(topP)}; it must be above 0 and at most 1.`);
   }
   return { temperature, topK, topP };
 }
@@ -51,12 +63,11 @@ export function argmax(logits: Float32Array): number {
  * Draws the next token; `logits` [V], -Infinity for one that cannot come.
  * @throws LowrankError when a logit is NaN, or the largest is infinite
  */
-export function sample(
-  logits: Float32Array,
-  options: Required<SampleOptions>,
-  random: Generator,
-): number {
-  const { temperature, topK, topP } = options;
+export function sample(logits: Float32Array, options: SampleOptions, random: Generator): number {
+  expectOptions(options, SAMPLE_OPTIONS, "sample");
+  const { temperature, topK, topP } = checkSampling(options);
+  expectTyped("logits", logits, "Float32Array");
+  expectInstance("What sample() draws from", random, Generator, "a Generator");
   const likeliest = argmax(logits);
   const top = logits[likeliest] ?? Number.NaN;
   if (!Number.isFinite(top)) {

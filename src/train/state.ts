@@ -5,6 +5,7 @@
 
 import type { Engine } from "../core/engine.ts";
 import { FormatError, UsageError } from "../core/error.ts";
+import { expectBytes, expectText } from "../core/kind.ts";
 import {
   fromFloat32,
   readSafetensors,
@@ -75,6 +76,8 @@ function checkedBody(bytes: Uint8Array, name: string): Uint8Array {
       `${name} cannot be used: ${what}. Take an earlier checkpoint, or start the run again.`,
     );
   };
+  expectText("The name of a training state", name);
+  expectBytes(name, bytes);
   const magic = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
   if (bytes.length < HEADER || magic !== MAGIC) damaged("it is not a training state of lowrank");
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

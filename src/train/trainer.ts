@@ -2,19 +2,15 @@
 // bytes of `state()`, given to a trainer made alike in another process or runtime, go on to the bit.
 
 import { fingerprintOf } from "../adapters/option.ts";
-import { type AnyAdapter, adaptersOf, baseParameters } from "../adapters/set.ts";
+import { type AnyAdapter, adaptersOf, baseParameters, expectModel } from "../adapters/set.ts";
 import { UsageError } from "../core/error.ts";
-import type { Dataset } from "../data/dataset.ts";
+import { expectInstance } from "../core/kind.ts";
+import { Dataset } from "../data/dataset.ts";
 import type { TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { AdamW } from "../optim/adamw.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import {
-  constantSchedule,
-  cosineSchedule,
-  linearSchedule,
-  type Schedule,
-} from "../optim/schedule.ts";
+import type { Schedule } from "../optim/schedule.ts";
 import { type Captured, capture } from "../tensor/capture.ts";
 import { tensor } from "../tensor/create.ts";
 import { manualSeed } from "../tensor/random.ts";
@@ -24,51 +20,9 @@ import { crc32 } from "./checksum.ts";
 import { DivergenceError } from "./divergence.ts";
 import { readTokens, trainedTokens } from "./evaluate.ts";
 import type { StepReport, TrainerOptions } from "./progress.ts";
+import { makeSchedule, type Settings, settingsOf } from "./settings.ts";
 import { readState, writeState } from "./state.ts";
 import { expectTraining, trainedParameters } from "./trained.ts";
-
-type Settings = Required<TrainerOptions>;
-
-function withDefaults(options: TrainerOptions): Settings {
-  const { steps } = options;
-  const settings: Settings = {
-    steps,
-    lr: options.lr ?? 2e-3,
-    schedule: options.schedule ?? "cosine",
-    // The first factor of a warm-up is 0: a run of one step goes without.
-    warmupSteps: options.warmupSteps ?? Math.max(0, Math.min(Math.ceil(steps * 0.05), steps - 1)),
-    weightDecay: options.weightDecay ?? 0.01,
-    betas: options.betas ?? [0.9, 0.999],
-    gradientAccumulation: options.gradientAccumulation ?? 1,
-    maxGradNorm: options.maxGradNorm ?? 1,
-    gradientCheckpointing: options.gradientCheckpointing ?? false,
-    full: options.full ?? false,
-    seed: options.seed ?? 0,
-  };
-  const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
-    if (Number.isInteger(settings[name]) && settings[name] >= least) return;
-    throw new UsageError(
-      `${name} is ${settings[name]}; it must be a whole number of at least ${least}.`,
-    );
-  };
-  whole("steps", 0);
-  whole("warmupSteps", 0);
-  whole("gradientAccumulation", 1);
-  if (!(settings.maxGradNorm >= 0)) {
-    throw new UsageError(
-      `maxGradNorm is ${settings.maxGradNorm}; it must be at least 0 (0: no clipping).`,
-    );
-  }
-  return settings;
-}
-
-function makeSchedule(settings: Settings): Schedule {
-  const { schedule, steps, warmupSteps } = settings;
-  if (schedule === "constant") return constantSchedule({ warmupSteps });
-  if (schedule === "linear") return linearSchedule({ warmupSteps, steps });
-  if (schedule === "cosine") return cosineSchedule({ warmupSteps, steps });
-  throw new UsageError(`schedule is "${schedule}"; it must be "constant", "linear" or "cosine".`);
-}
 
 /** Trains what requires gradients in `model` on `data`. */
 export class Trainer {
@@ -84,9 +38,11 @@ export class Trainer {
   #warnings: readonly string[] = [];
 
   constructor(model: Transformer, data: Dataset, options: TrainerOptions) {
+    expectModel(model);
+    expectInstance("The data", data, Dataset, "a dataset", "loadText(model) makes one.");
     this.model = model;
     this.data = data;
-    this.options = withDefaults(options);
+    this.options = settingsOf(options);
     this.#schedule = makeSchedule(this.options);
     const { lr, betas, weightDecay, full } = this.options;
     this.#parameters = trainedParameters(model, full);

@@ -90,7 +90,9 @@ test(
       assert.is(state?.step, 3);
       assert.is(
         error?.message,
-        `${cause.message} The state after step 3 is kept: ${state?.path}. Go on from it with ${directory.resumeCommand}.`,
+        `${cause.message} The state after step 3 is kept: ${state?.path}. Go on from it with ${directory.resumeCommand}${
+          cause instanceof MemoryError ? " and --gradient-checkpointing" : ""
+        }.`,
       );
       assert.not.match(error?.message ?? "", /--lr|diverge|learning rate/i);
       assert.equal(placeOf(error), { step: 4, checkpoint: state?.path });
@@ -126,7 +128,7 @@ test(
 test(
   "in the first step there is nothing to go on with, and nothing is said of it",
   withRun(async (run) => {
-    const cause = new MemoryError("Out of memory.");
+    const cause = new ShapeError("Shape [9] is too large.");
     let asked = 0;
     // The first state asks for the batch as well.
     const fails = () => {
@@ -134,6 +136,19 @@ test(
     };
     const { error } = await trained(run, { fails });
     assert.is(error?.message, cause.message);
+  }),
+);
+
+test(
+  "a first step that does not fit says which options make it smaller",
+  withRun(async (run) => {
+    let asked = 0;
+    const fails = () => {
+      if (++asked > 1) throw new MemoryError("Out of memory.");
+    };
+    const { error } = await trained(run, { fails });
+    assert.is(error?.name, "MemoryError");
+    assert.match(error?.message ?? "", /^Out of memory\. .*--gradient-checkpointing.*--batch-size/);
   }),
 );
 

@@ -35,6 +35,8 @@ test("a key that nobody knows is refused with the nearest name", () => {
     ["learningRate", "lr"],
     ["learning_rate", "lr"],
     ["l", "lr"],
+    ["tokens", "maxNewTokens"],
+    ["batch", "batchSize"],
   ] as const) {
     assert.is(
       refusal({ [key]: 1 }),
@@ -59,10 +61,10 @@ test("what is no object of options is refused with what it is", () => {
   for (const [value, kind] of [
     [undefined, "undefined"],
     [null, "null"],
-    [5, "the number 5"],
-    [Number.NaN, "the number NaN"],
-    ["lr", 'the text "lr"'],
-    ["", "an empty text"],
+    [5, "5"],
+    [Number.NaN, "NaN"],
+    ["lr", '"lr"'],
+    ["", '""'],
     [true, "true"],
     [[], "an empty array"],
     [[1], "an array"],

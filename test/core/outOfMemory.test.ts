@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { injectLora } from "../../src/adapters/lora.ts";
 import { adaptersOf } from "../../src/adapters/set.ts";
+import { MemoryError } from "../../src/core/error.ts";
 import { buildModel, modelFiles } from "../../src/io/model.ts";
 import { readSafetensors } from "../../src/io/safetensors.ts";
 import { SelfAttention } from "../../src/nn/attention.ts";
@@ -14,10 +15,11 @@ import { Linear } from "../../src/nn/linear.ts";
 import { Mlp } from "../../src/nn/mlp.ts";
 import { LayerNorm } from "../../src/nn/norm.ts";
 import { Transformer } from "../../src/nn/transformer.ts";
+import { capture } from "../../src/tensor/capture.ts";
 import { arange, tensor, zeros } from "../../src/tensor/create.ts";
 import { linear } from "../../src/tensor/linear.ts";
 import { normal } from "../../src/tensor/random.ts";
-import { scope } from "../../src/tensor/scope.ts";
+import { composite, scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { failsCleanly, smallEngine } from "../support/exhaustion.ts";
 import { llamaStyle, smallModel, styles } from "../support/models.ts";
@@ -160,6 +162,35 @@ test("backward that runs out of memory changes no gradient, and works when there
   });
   assert.equal(gradients(), after);
   for (const leaf of leaves) leaf.dispose();
+});
+
+test("a captured step that would need more than 4 GiB says that memory ran out, and nothing else", async () => {
+  // One of which nothing has been asked in vain.
+  const engine = await smallEngine();
+  const [column, row] = engine.run(() => [
+    normal([16384, 1], { seed: 1, requiresGrad: true }),
+    normal([1, 16384], { seed: 2 }),
+  ]) as [Tensor, Tensor];
+  // Values of 1 GiB each, which backward reads: none of them is made before the plan.
+  const step = capture(() => {
+    const loss = composite(column, () => {
+      let y = column.add(row);
+      for (let i = 0; i < 5; i++) y = y.mul(y);
+      return y.sum();
+    });
+    loss.backward();
+    return loss;
+  });
+  engine.run(() => {
+    for (let i = 0; i < 2; i++)
+      assert.throws(step, (error: unknown) => error instanceof MemoryError);
+    assert.is(
+      scope(() => column.mul(2).sum().item()),
+      2 * scope(() => column.sum().item()),
+    );
+  });
+  assert.is(column.grad, null);
+  engine.close();
 });
 
 test.run();

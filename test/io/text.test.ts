@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { RUN } from "../../src/cli/defaults.ts";
 import { FormatError, LowrankError, UsageError } from "../../src/core/error.ts";
 import { jsonlDataset } from "../../src/data/jsonlDataset.ts";
 import { readTokenizerJson } from "../../src/data/readTokenizerJson.ts";
@@ -85,6 +86,49 @@ test("a byte order mark at the beginning of a text is dropped, of strings too", 
   }
 });
 
+test("records are what the lines of a file would say", async () => {
+  const options = { ...sizes, validation: 0.4 };
+  const expected = jsonlDataset(tokenizer, lines, options);
+  const records = lines.split("\n").map((line) => JSON.parse(line) as { text: string });
+  const data = await loadText(model, { records, ...options });
+  assert.equal(data.batchAt(0), expected.batchAt(0));
+  assert.equal(data.summary, expected.summary);
+  const pair = { prompt: "one and", completion: " two", text: undefined, id: 7 };
+  const pairs = await loadText(model, { records: Array(4).fill(pair), ...options });
+  const asLines = Array(4).fill(JSON.stringify(pair)).join("\n");
+  assert.equal(pairs.batchAt(1), jsonlDataset(tokenizer, asLines, options).batchAt(1));
+});
+
+test("a record that is none is refused with its number", async () => {
+  const wrong: readonly (readonly [unknown, RegExp])[] = [
+    [[], /^records is empty/],
+    [[{ text: "a" }, "b"], /^records\[1\] is "b"; expected \{"text"/],
+    [[null], /^records\[0\] is null/],
+    [[{ prompt: "a" }], /^records\[0\] has the fields "prompt"; expected/],
+    [
+      [{ text: "a", prompt: "b", completion: "c" }],
+      /^records\[0\] has the fields "text", "prompt"/,
+    ],
+    [[{ prompt: "a", completion: 5 }], /^records\[0\] has the fields/],
+    [[{ prompt: "a", completion: "" }], /^records\[0\] has an empty completion/],
+    [{ text: "a" }, /^records is an object, but must be an array of records/],
+    ["a.jsonl", /^records is "a.jsonl", but must be an array of records/],
+  ];
+  for (const [records, reason] of wrong) {
+    const error = await failure(() => loadText(model, { records, ...sizes } as LoadTextOptions));
+    assert.instance(error, LowrankError);
+    assert.match(error.message, reason);
+  }
+});
+
+test("rows are those of the command when nothing is said, and fit the model", async () => {
+  const small = await loadText(model);
+  assert.equal([small.batchSize, small.blockSize], [8, 64]);
+  const large = await loadText({ tokenizer, config: { maxPositions: 1024 } }, { text: plain });
+  assert.equal([large.batchSize, large.blockSize], [8, 128]);
+  assert.equal([RUN.batchSize, RUN.blockSize], [8, 128]);
+});
+
 test("what is wrong with a file is said with its name", async () => {
   const cases: readonly (readonly [string, string | Uint8Array, RegExp])[] = [
     ["empty.txt", "", /is empty/],
@@ -109,6 +153,8 @@ test("a block longer than the model's positions and two sources at once are refu
   const wrong: readonly (readonly [LoadTextOptions, RegExp])[] = [
     [{ ...sizes, blockSize: 65 }, /blockSize is 65, but the model has 64 positions/],
     [{ ...sizes, path: "a.txt", text: plain }, /Both path and text/],
+    [{ ...sizes, path: "a.txt", records: [{ text: plain }] }, /Both path and records/],
+    [{ ...sizes, text: plain, records: [{ text: plain }] }, /Both text and records/],
   ];
   for (const [options, reason] of wrong) {
     const error = await failure(() => loadText(model, options));

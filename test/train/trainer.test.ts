@@ -90,6 +90,7 @@ for (const { name, engine: one } of all) {
 test("a run reports its steps, warms up, decays, and learns", () => {
   withRun({ steps: 30, lr: 1e-2 }, ({ trainer, model, data }) => {
     const before = evaluate(model, data.validationBatches());
+    assert.equal(evaluate(model, data), before);
     const reports = [...trainer.run()];
     assert.equal(
       reports.map(({ step }) => step),
