@@ -2,10 +2,9 @@
 // Same sums as the micro-kernel, bit for bit: one accumulator an element, k in order, from zero in each block of
 // kBlock steps, block sums added to C in order. Panels and rows of B are read where they lie; an unpacked W [n, k]
 // is transposed four by four in registers. x's element (m, k) lies at x + m·xRow + k·xStep (bytes).
-import { F32Weight } from "../weights/f32";
 import { widenPanel } from "./stored";
 import { B_COLS, B_PANELS, B_ROWS, NR } from "./blocking";
-import { gemv1x32, gemv2x16, gemv3x8, gemvRows16 } from "./gemvTile";
+import { gemv1x32, gemvHalves16, gemv2x16, gemv3x8, gemvRows16 } from "./gemvTile";
 import { packB } from "./pack";
 import { storePartial } from "./tile";
 
@@ -39,7 +38,7 @@ function blockOfPanels(
   let j = 0;
   if (m == 1) {
     for (; j + 32 <= n; j += 32) {
-      gemv1x32<F32Weight>(k, x, xStep, b, panel, bStep, c, accumulate);
+      gemv1x32(k, x, xStep, b, panel, bStep, c, accumulate);
       b += 4 * panel;
       c += 128;
     }
@@ -114,7 +113,7 @@ export function gemv(
 
 /**
  * C [m, n] = or += x [m, k] · Wᵀ for a weight of a storage type (stored.ts), m ≤ 3 and k ≥ 1. One row reads the
- * weight in place, 32 columns at a time; what is left is widened panel by panel. `scratch` as for `gemv`.
+ * weight in place, 16 columns at a time; what is left is widened panel by panel. `scratch` as for `gemv`.
  */
 // biome-ignore format: one operand a line
 export function gemvStored<T>(
@@ -131,13 +130,13 @@ export function gemvStored<T>(
   const x1 = m > 1 ? x + xRow : x;
   const x2 = m > 2 ? x1 + xRow : x;
   for (let j = 0; j < n; ) {
-    const strip = m == 1 && j + STRIP <= n ? STRIP : NR;
+    const strip = m == 1 && j + 2 * NR <= n ? 2 * NR : NR;
     const lanes = min(strip, n - j);
     for (let k0 = 0; k0 < k; k0 += kBlock) {
       const kc = min(kBlock, k - k0);
       const skip = <usize>k0 * xStep;
       const adds = accumulate || k0 > 0;
-      if (strip == STRIP) gemv1x32<T>(kc, x + skip, xStep, w + <usize>k0 * step, panel, step, c, adds);
+      if (strip > NR) gemvHalves16<T>(kc, x + skip, xStep, w + <usize>k0 * step, panel, c, adds);
       else {
         widenPanel<T>(scratch + 128, w + ((<usize>k0 * <usize>lanes) << shift), lanes, kc);
         gemv3x8(kc, x + skip, x1 + skip, x2 + skip, xStep, scratch + 128, 32, scratch);

@@ -40,16 +40,15 @@ export class Lanes {
   }
 }
 
-/** One row, 32 columns, of weights of type `T`: four panels (or pieces of B's rows) `panel` bytes apart, so that eight sums run at once. */
+/** One row, 32 columns: four panels (or pieces of B's rows) `panel` bytes apart, so that eight sums run at once. */
 // biome-ignore format: one operand a line
-export function gemv1x32<T>(
+export function gemv1x32(
   k: i32,
   x: usize, xStep: usize,
   b: usize, panel: usize, bStep: usize,
   c: usize,
   accumulate: bool,
 ): void {
-  const type = changetype<T>(0);
   let c0 = f32x4.splat(0);
   let c1 = f32x4.splat(0);
   let c2 = f32x4.splat(0);
@@ -64,14 +63,14 @@ export function gemv1x32<T>(
   const end = b + <usize>k * bStep;
   do {
     const x0 = v128.load32_splat(x);
-    c0 = Simd.madd(x0, type.low(b), c0);
-    c1 = Simd.madd(x0, type.high(b), c1);
-    c2 = Simd.madd(x0, type.low(p1), c2);
-    c3 = Simd.madd(x0, type.high(p1), c3);
-    c4 = Simd.madd(x0, type.low(p2), c4);
-    c5 = Simd.madd(x0, type.high(p2), c5);
-    c6 = Simd.madd(x0, type.low(p3), c6);
-    c7 = Simd.madd(x0, type.high(p3), c7);
+    c0 = Simd.madd(x0, v128.load(b), c0);
+    c1 = Simd.madd(x0, v128.load(b, 16), c1);
+    c2 = Simd.madd(x0, v128.load(p1), c2);
+    c3 = Simd.madd(x0, v128.load(p1, 16), c3);
+    c4 = Simd.madd(x0, v128.load(p2), c4);
+    c5 = Simd.madd(x0, v128.load(p2, 16), c5);
+    c6 = Simd.madd(x0, v128.load(p3), c6);
+    c7 = Simd.madd(x0, v128.load(p3, 16), c7);
     x += xStep;
     b += bStep;
     p1 += bStep;
@@ -86,6 +85,46 @@ export function gemv1x32<T>(
   Lanes.put(c + 80, c5, accumulate);
   Lanes.put(c + 96, c6, accumulate);
   Lanes.put(c + 112, c7, accumulate);
+}
+
+/** One row, 16 columns of a weight in 16 bits: two panels of [k][8] numbers of type `T`, widened in registers. */
+// biome-ignore format: one operand a line
+export function gemvHalves16<T>(
+  k: i32, x: usize, xStep: usize, b: usize, panel: usize, c: usize, accumulate: bool,
+): void {
+  const type = changetype<T>(0);
+  let c0 = f32x4.splat(0);
+  let c1 = f32x4.splat(0);
+  let c2 = f32x4.splat(0);
+  let c3 = f32x4.splat(0);
+  let p1 = b + panel;
+  const end = b + ((<usize>k) << 4);
+  do {
+    const x0 = v128.load32_splat(x);
+    const h0 = v128.load(b);
+    const h1 = v128.load(p1);
+    if (type.areRegular(h0)) {
+      c0 = Simd.madd(x0, type.lowOf(h0), c0);
+      c1 = Simd.madd(x0, type.highOf(h0), c1);
+    } else {
+      c0 = Simd.madd(x0, type.low(b), c0);
+      c1 = Simd.madd(x0, type.high(b), c1);
+    }
+    if (type.areRegular(h1)) {
+      c2 = Simd.madd(x0, type.lowOf(h1), c2);
+      c3 = Simd.madd(x0, type.highOf(h1), c3);
+    } else {
+      c2 = Simd.madd(x0, type.low(p1), c2);
+      c3 = Simd.madd(x0, type.high(p1), c3);
+    }
+    x += xStep;
+    b += 16;
+    p1 += 16;
+  } while (b < end);
+  Lanes.put(c, c0, accumulate);
+  Lanes.put(c + 16, c1, accumulate);
+  Lanes.put(c + 32, c2, accumulate);
+  Lanes.put(c + 48, c3, accumulate);
 }
 
 /** Two rows xRow bytes apart, 16 columns: two panels `panel` bytes apart. */

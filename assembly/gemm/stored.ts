@@ -17,8 +17,10 @@ export function widenPanel<T>(dst: usize, src: usize, lanes: i32, k: i32): void 
   const end = dst + ((<usize>k) << 5);
   if (lanes == NR) {
     for (; dst < end; dst += 32) {
-      v128.store(dst, type.low(src));
-      v128.store(dst, type.high(src), 16);
+      const x = v128.load(src);
+      const isRegular = type.areRegular(x);
+      v128.store(dst, isRegular ? type.lowOf(x) : type.low(src));
+      v128.store(dst, isRegular ? type.highOf(x) : type.high(src), 16);
       src += (<usize>NR) << shift;
     }
     return;

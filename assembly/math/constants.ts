@@ -95,10 +95,11 @@ export const HALF_INFINITE: usize = CONSTANTS + 16 * 85;
 /** What the exponent lacks, 112; and the float32 2⁻¹⁴. */
 export const HALF_BIAS: usize = CONSTANTS + 16 * 86;
 export const HALF_LEAST_NORMAL: usize = CONSTANTS + 16 * 87;
-/** The sign and what is below the exponent's lack; and the test for normal numbers, see weights/f16.ts. */
-export const HALF_SIGNED: usize = CONSTANTS + 16 * 88;
-export const HALF_WRAP: usize = CONSTANTS + 16 * 89;
-export const HALF_WRAPPED: usize = CONSTANTS + 16 * 90;
+/** Of eight at once: the bits of a float32's upper half below the exponent's top, what its exponent lacks, and the test. */
+export const HALF_UPPER: usize = CONSTANTS + 16 * 88;
+export const HALF_UPPER_BIAS: usize = CONSTANTS + 16 * 89;
+export const HALF_WRAP: usize = CONSTANTS + 16 * 90;
+export const HALF_WRAPPED: usize = CONSTANTS + 16 * 91;
 
 function put(address: usize, value: f32): void {
   v128.store(address, f32x4.splat(value));
@@ -207,7 +208,8 @@ export function writeConstants(): void {
   v128.store(HALF_INFINITE, i32x4.splat(0x7c00 << 13));
   v128.store(HALF_BIAS, i32x4.splat(112 << 23));
   v128.store(HALF_LEAST_NORMAL, i32x4.splat(113 << 23));
-  v128.store(HALF_SIGNED, i32x4.splat(0x8fffffff));
-  v128.store(HALF_WRAP, i32x4.splat(0x78000000));
-  v128.store(HALF_WRAPPED, i32x4.splat(0x6fffffff));
+  v128.store(HALF_UPPER, i16x8.splat(<i16>0x8fff));
+  v128.store(HALF_UPPER_BIAS, i16x8.splat(112 << 7));
+  v128.store(HALF_WRAP, i16x8.splat(0x7800));
+  v128.store(HALF_WRAPPED, i16x8.splat(0x6fff));
 }

@@ -1,10 +1,10 @@
 // Weights in float16, IEEE 754 binary16: s eeeee mmmmmmmmmm, subnormals down to 2⁻²⁴. Widening is exact, and it keeps
 // the payload of a NaN.
 //
-// With the magnitude moved up by 13 bits an exponent has the place of a float32's and lacks 127 − 15 = 112. Four normal
-// numbers are widened at once; if one of them is not normal, by `widenAny`:
-// infinity and NaN lack 112 once more; a subnormal m·2⁻²⁴ is 2⁻¹⁴ + m·2⁻²⁴, which has the right bits, less 2⁻¹⁴.
-// No float32 on the way is subnormal, which processors are slow with.
+// Of a normal number the upper half of the float32 is the sign and the magnitude moved down by 3 bits, to whose
+// exponent 127 − 15 = 112 is added; the lower half is what was moved out. Eight numbers are widened so at once, half by
+// half. If one of them is not normal, `widenAny` widens four: infinity and NaN lack 112 once more; a subnormal m·2⁻²⁴
+// is 2⁻¹⁴ + m·2⁻²⁴, which has the right bits, less 2⁻¹⁴. No float32 on the way is subnormal, which processors are slow with.
 
 import {
   HALF_BIAS,
@@ -12,7 +12,8 @@ import {
   HALF_LEAST_NORMAL,
   HALF_MAGNITUDE,
   HALF_NORMAL,
-  HALF_SIGNED,
+  HALF_UPPER,
+  HALF_UPPER_BIAS,
   HALF_WRAP,
   HALF_WRAPPED,
   SIGN,
@@ -40,27 +41,43 @@ export class F16Weight {
     return 1;
   }
 
-  /** Four floats of four numbers of 16 bits, each in a lane of 32, with its sign in front. */
   // @ts-ignore: decorator
   @inline
-  widened(x: v128): v128 {
-    // With the sign moved out, normal magnitudes begin at 0x400 << 17, which is moved to the least integer. Infinity is then
-    // 0x70000000, and NaN, zero and subnormal numbers lie above it.
-    const place = i32x4.add(i32x4.shl(x, 17), v128.load(HALF_WRAP));
-    if (v128.any_true(i32x4.gt_s(place, v128.load(HALF_WRAPPED)))) return widenAny(x);
-    return i32x4.add(v128.and(i32x4.shl(x, 13), v128.load(HALF_SIGNED)), v128.load(HALF_BIAS));
+  areRegular(x: v128): bool {
+    // With the sign moved out, normal magnitudes begin at 0x400 << 1, which is moved to the least integer. Infinity is
+    // then 0x7000, and NaN, zero and subnormal numbers lie above it.
+    const place = i16x8.add(i16x8.shl(x, 1), v128.load(HALF_WRAP));
+    return !v128.any_true(i16x8.gt_s(place, v128.load(HALF_WRAPPED)));
+  }
+
+  /** The upper halves of eight normal numbers' floats. */
+  // @ts-ignore: decorator
+  @inline
+  upper(x: v128): v128 {
+    return i16x8.add(
+      v128.and(i16x8.shr_s(x, 3), v128.load(HALF_UPPER)),
+      v128.load(HALF_UPPER_BIAS),
+    );
   }
 
   // @ts-ignore: decorator
   @inline
+  lowOf(x: v128): v128 {
+    return v128.shuffle<u16>(i16x8.shl(x, 13), this.upper(x), 0, 8, 1, 9, 2, 10, 3, 11);
+  }
+
+  // @ts-ignore: decorator
+  @inline
+  highOf(x: v128): v128 {
+    return v128.shuffle<u16>(i16x8.shl(x, 13), this.upper(x), 4, 12, 5, 13, 6, 14, 7, 15);
+  }
+
   low(at: usize): v128 {
-    return this.widened(v128.load16x4_s(at));
+    return widenAny(v128.load16x4_u(at));
   }
 
-  // @ts-ignore: decorator
-  @inline
   high(at: usize): v128 {
-    return this.widened(v128.load16x4_s(at, 8));
+    return widenAny(v128.load16x4_u(at, 8));
   }
 
   // @ts-ignore: decorator
