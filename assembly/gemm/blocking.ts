@@ -64,7 +64,7 @@ export class Blocks {
   }
 
   /**
-   * Steps of k in the blocks of A and B that the loops walk. Packed panels are whole already: each strip of them is
+   * Steps of k in the blocks of A and B that the loops go through. Packed panels are whole already: each strip of them is
    * read from end to end, one block of KC after another, while the strip of C is hot.
    */
   // @ts-expect-error: decorator

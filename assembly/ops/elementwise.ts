@@ -6,7 +6,7 @@
 // each summed over the axes that were broadcast, in order.
 
 import { MINUS_ONE } from "../math/constants";
-import { Walk } from "../tensor/strides";
+import { StridedIterator } from "../tensor/strides";
 import {
   accumulates,
   dim,
@@ -51,7 +51,7 @@ export class Elementwise<K> extends Operands {
   }
 
   scratchBytes(_job: Job, threads: i32): usize {
-    return Walk.scratch(threads);
+    return StridedIterator.scratch(threads);
   }
 
   readsSource(i: i32): bool {
@@ -196,20 +196,20 @@ function dimFromLast(t: Tensor, i: i32): i32 {
 function elementwiseForward(y: Operands, term: Term, thread: i32, threads: i32): void {
   const a = first(y);
   const b = second(y);
-  const walk = Walk.of(thread, 0);
+  const strides = StridedIterator.of(thread, 0);
   let aStride = 1;
   let bStride = 1;
   for (let i = 0; i < y.rank; i++) {
     const n = dimFromLast(y, i);
     const inA = dimFromLast(a, i);
     const inB = dimFromLast(b, i);
-    walk.add(n, inA == 1 ? 0 : aStride, inB == 1 ? 0 : bStride, 0);
+    strides.add(n, inA == 1 ? 0 : aStride, inB == 1 ? 0 : bStride, 0);
     aStride *= inA;
     bStride *= inB;
   }
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
-  map(term, true, false, y.data, dataOf(y, a), 0, dataOf(y, b), 0, walk, begin, end);
+  map(term, true, false, y.data, dataOf(y, a), 0, dataOf(y, b), 0, strides, begin, end);
   addWork(thread, end - begin);
 }
 
@@ -243,8 +243,8 @@ function addGradient(
 ): void {
   const dx = gradient(x);
   if (dx == 0) return;
-  const kept = Walk.of(thread, 0);
-  const folded = Walk.of(thread, 1);
+  const kept = StridedIterator.of(thread, 0);
+  const folded = StridedIterator.of(thread, 1);
   let yStride = 1;
   let xStride = 1;
   let otherStride = 1;

@@ -1,9 +1,9 @@
 // Loops without sums: dst[i] = term(i), or dst[i] += term(i), for elements that other arrays may give by
-// broadcasting. One walk serves all: its first stride is that of g and y, its second that of o, its third that of
+// broadcasting. One iterator serves all: its first stride is that of g and y, its second that of o, its third that of
 // dst and x, which lie dense. Elements are independent and every operation is rounded once, so lanes, tails and
 // slices give the same bits. What is added to is dst itself, or, while dst holds nothing yet, the zeros at address 0.
 
-import { Walk } from "../tensor/strides";
+import { StridedIterator } from "../tensor/strides";
 import { Term, Terms } from "./functor";
 
 class Row {
@@ -109,32 +109,32 @@ export function map(
   y: usize,
   o: usize,
   x: usize,
-  walk: Walk,
+  strides: StridedIterator,
   begin: i32,
   end: i32,
 ): void {
   if (begin >= end) return;
-  const width = walk.width();
-  const gStep = walk.rank == 0 ? 0 : walk.axis(0).a;
-  const oStep = walk.rank == 0 ? 0 : walk.axis(0).b;
+  const width = strides.width();
+  const gStep = strides.rank == 0 ? 0 : strides.axis(0).a;
+  const oStep = strides.rank == 0 ? 0 : strides.axis(0).b;
   const row = begin / width;
   let column = begin - row * width;
-  walk.seek(1, row);
+  strides.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
     const to = dst + ((<usize>i) << 2);
-    let gAt = g + ((<usize>(walk.a + column * gStep)) << 2);
+    let gAt = g + ((<usize>(strides.a + column * gStep)) << 2);
     let yAt = y + (gAt - g);
-    let oAt = o + ((<usize>(walk.b + column * oStep)) << 2);
+    let oAt = o + ((<usize>(strides.b + column * oStep)) << 2);
     if (gStep == 0) {
-      gAt = walk.repeat(0, gAt);
-      yAt = walk.repeat(1, yAt);
+      gAt = strides.repeat(0, gAt);
+      yAt = strides.repeat(1, yAt);
     }
-    if (oStep == 0) oAt = walk.repeat(2, oAt);
+    if (oStep == 0) oAt = strides.repeat(2, oAt);
     if (stores) storeRow(kind, gStep, oStep, to, gAt, oAt, n);
     else addRow(kind, adds, gStep, oStep, to, gAt, yAt, oAt, x + ((<usize>i) << 2), n);
     i += n;
     column = 0;
-    walk.next(1);
+    strides.next(1);
   }
 }

@@ -7,7 +7,7 @@
 // checked the index; should it be written anew and be wrong, y is NaN there, and nothing is added.
 
 import { Job } from "../threads/job";
-import { Walk } from "../tensor/strides";
+import { StridedIterator } from "../tensor/strides";
 import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
 import { addWork } from "../threads/threads";
 import { addRow, copyRow } from "./copy";
@@ -28,7 +28,7 @@ export class Gather extends Tensor {
   }
 
   scratchBytes(_job: Job, threads: i32): usize {
-    return Walk.scratch(threads);
+    return StridedIterator.scratch(threads);
   }
 
   readsSource(i: i32): bool {
@@ -49,21 +49,21 @@ export class Gather extends Tensor {
 }
 
 // Strides: x without the axis, index, and y.
-function walkFor(y: Gather, thread: i32): Walk {
+function stridesOf(y: Gather, thread: i32): StridedIterator {
   const x = source(y, 0);
-  const walk = Walk.of(thread, 0);
+  const strides = StridedIterator.of(thread, 0);
   let xStride = 1;
   let yStride = 1;
   let indexStride = 1;
   for (let axis = y.rank - 1; axis >= 0; axis--) {
     const along = axis == y.axis;
     const indexStep = along || y.whole == 0 ? indexStride : 0;
-    walk.add(dim(y, axis), along ? 0 : xStride, indexStep, yStride);
+    strides.add(dim(y, axis), along ? 0 : xStride, indexStep, yStride);
     if (indexStep != 0) indexStride *= dim(y, axis);
     xStride *= dim(x, axis);
     yStride *= dim(y, axis);
   }
-  return walk;
+  return strides;
 }
 
 // Elements between neighbours of x along the axis.
@@ -78,41 +78,41 @@ function gatherForward(y: Gather, thread: i32, threads: i32): void {
   const index = source(y, 1).data;
   const size = dim(source(y, 0), y.axis);
   const stride = axisStride(source(y, 0), y.axis);
-  const walk = walkFor(y, thread);
+  const strides = stridesOf(y, thread);
   const begin = Share.begin(y.size, 16, thread, threads);
   const end = Share.end(y.size, 16, thread, threads);
   if (begin >= end) return;
   addWork(thread, end - begin);
-  if (!movesRows(walk)) {
-    walk.seek(0, begin);
+  if (!movesRows(strides)) {
+    strides.seek(0, begin);
     for (let i = begin; i < end; i++) {
-      const k = load<i32>(index + ((<usize>walk.b) << 2));
-      const from = x + ((<usize>(walk.a + k * stride)) << 2);
+      const k = load<i32>(index + ((<usize>strides.b) << 2));
+      const from = x + ((<usize>(strides.a + k * stride)) << 2);
       const isInside = <u32>k < <u32>size;
       store<f32>(y.data + ((<usize>i) << 2), isInside ? load<f32>(from) : f32.NaN);
-      walk.next(0);
+      strides.next(0);
     }
     return;
   }
-  const width = walk.width();
+  const width = strides.width();
   const row = begin / width;
   let column = begin - row * width;
-  walk.seek(1, row);
+  strides.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
     const to = y.data + ((<usize>i) << 2);
-    const k = load<i32>(index + ((<usize>walk.b) << 2));
-    if (<u32>k < <u32>size) copyRow(to, x + ((<usize>(walk.a + column + k * stride)) << 2), n);
+    const k = load<i32>(index + ((<usize>strides.b) << 2));
+    if (<u32>k < <u32>size) copyRow(to, x + ((<usize>(strides.a + column + k * stride)) << 2), n);
     else for (let j = 0; j < n; j++) store<f32>(to + ((<usize>j) << 2), f32.NaN);
     i += n;
     column = 0;
-    walk.next(1);
+    strides.next(1);
   }
 }
 
 // Does one index stand for a run of neighbours?
-function movesRows(walk: Walk): bool {
-  return walk.rank > 0 && walk.axis(0).b == 0 && walk.axis(0).a == 1;
+function movesRows(strides: StridedIterator): bool {
+  return strides.rank > 0 && strides.axis(0).b == 0 && strides.axis(0).a == 1;
 }
 
 function gatherBackward(y: Gather, thread: i32, threads: i32): void {
@@ -123,17 +123,17 @@ function gatherBackward(y: Gather, thread: i32, threads: i32): void {
   const stride = axisStride(source(y, 0), y.axis);
   const first = Share.begin(size, 1, thread, threads);
   const mine = Share.end(size, 1, thread, threads) - first;
-  const walk = walkFor(y, thread);
-  const outer = i32(movesRows(walk));
-  const width = outer ? walk.width() : 1;
-  walk.seek(outer, 0);
+  const strides = stridesOf(y, thread);
+  const outer = i32(movesRows(strides));
+  const width = outer ? strides.width() : 1;
+  strides.seek(outer, 0);
   for (let at = 0; at < y.size; at += width) {
-    const k = load<i32>(index + ((<usize>walk.b) << 2));
+    const k = load<i32>(index + ((<usize>strides.b) << 2));
     if (<u32>(k - first) < <u32>mine) {
-      const to = dx + ((<usize>(walk.a + k * stride)) << 2);
+      const to = dx + ((<usize>(strides.a + k * stride)) << 2);
       addRow(to, y.grad + ((<usize>at) << 2), width);
       addWork(thread, width);
     }
-    walk.next(outer);
+    strides.next(outer);
   }
 }

@@ -7,7 +7,7 @@
 
 import { Job } from "../threads/job";
 import { INFINITE } from "../math/constants";
-import { Walk } from "../tensor/strides";
+import { StridedIterator } from "../tensor/strides";
 import { accumulates, dim, gradient, requiresGrad, Share, source, Tensor } from "../tensor/tensor";
 import { addWork } from "../threads/threads";
 import { map } from "./elementwiseLoop";
@@ -37,7 +37,7 @@ export class Reduce<K> extends Reduction {
   }
 
   scratchBytes(_job: Job, threads: i32): usize {
-    return Walk.scratch(threads);
+    return StridedIterator.scratch(threads);
   }
 
   readsSource(_i: i32): bool {
@@ -109,8 +109,8 @@ function reduceForward(y: Reduction, kind: Kind, thread: i32, threads: i32): voi
   const group = foldGroup(n, threads);
   const begin = Share.begin(n, group, thread, threads);
   const end = Share.end(n, group, thread, threads);
-  const kept = Walk.of(thread, 0);
-  const folded = Walk.of(thread, 1);
+  const kept = StridedIterator.of(thread, 0);
+  const folded = StridedIterator.of(thread, 1);
   let xStride = 1;
   for (let axis = x.rank - 1; axis >= 0; axis--) {
     const size = dim(x, axis);
@@ -152,13 +152,13 @@ function reduceBackward(y: Reduction, kind: Kind, thread: i32, threads: i32): vo
   const dx = gradient(x);
   if (dx == 0) return;
   const isMax = kind == Kind.Max;
-  const walk = Walk.of(thread, 0);
+  const strides = StridedIterator.of(thread, 0);
   let xStride = 1;
   let yStride = 1;
   for (let axis = x.rank - 1; axis >= 0; axis--) {
     const size = dim(x, axis);
     const step = isFolded(y, axis) ? 0 : yStride;
-    walk.add(size, step, isMax ? step : 0, xStride);
+    strides.add(size, step, isMax ? step : 0, xStride);
     if (!isFolded(y, axis)) yStride *= size;
     xStride *= size;
   }
@@ -173,6 +173,6 @@ function reduceBackward(y: Reduction, kind: Kind, thread: i32, threads: i32): vo
     term = Term.Div;
     divisor = changetype<usize>(y) + offsetof<Reduction>("count");
   }
-  map(term, false, accumulates(x), dx, y.grad, y.data, divisor, x.data, walk, begin, end);
+  map(term, false, accumulates(x), dx, y.grad, y.data, divisor, x.data, strides, begin, end);
   addWork(thread, end - begin);
 }

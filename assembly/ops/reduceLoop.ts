@@ -1,5 +1,5 @@
 // Loops with sums (or maxima, see functor.ts): dst[i] += the sum of the terms of all elements that element i was
-// broadcast to, or that a reduction folds into it. Two walks: `kept` over the elements of dst, `folded` over what is
+// broadcast to, or that a reduction folds into it. Two iterators: `kept` over the elements of dst, `folded` over what is
 // summed for each. First stride: g and y; second: o; third (kept only): dst and x, which lie dense.
 //
 //   columns  the innermost axis is kept: sums run down, one accumulator per column, in the order of the rows
@@ -9,7 +9,7 @@
 // A sum is one thread's, so slices do not change bits.
 
 import { Simd } from "../math/simd";
-import { Walk } from "../tensor/strides";
+import { StridedIterator } from "../tensor/strides";
 import { Term, Terms } from "./functor";
 
 class Down {
@@ -25,7 +25,7 @@ class Down {
     y: usize,
     o: usize,
     x: usize,
-    folded: Walk,
+    folded: StridedIterator,
   ): void {
     let s0 = Terms.start(kind);
     let s1 = s0;
@@ -66,7 +66,7 @@ function column(
   y: usize,
   o: usize,
   x: usize,
-  folded: Walk,
+  folded: StridedIterator,
 ): void {
   const least = kind == Term.Largest ? Terms.start(Term.Largest) : Terms.start(Term.Plain);
   let sum = f32x4.extract_lane(least, 0);
@@ -101,7 +101,7 @@ class Along {
     y: usize,
     o: usize,
     x: usize,
-    folded: Walk,
+    folded: StridedIterator,
   ): void {
     const n = folded.width();
     let total = f32x4.extract_lane(Terms.start(kind), 0);
@@ -147,7 +147,7 @@ function block(
   y: usize,
   o: usize,
   x: usize,
-  folded: Walk,
+  folded: StridedIterator,
 ): void {
   if (kind == Term.Plain) Down.block(Term.Plain, false, dst, g, 0, 0, 0, folded);
   else if (kind == Term.Largest) Down.block(Term.Largest, false, dst, g, 0, 0, 0, folded);
@@ -166,7 +166,7 @@ function down(
   y: usize,
   o: usize,
   x: usize,
-  folded: Walk,
+  folded: StridedIterator,
   n: i32,
 ): void {
   const end = dst + ((<usize>n) << 2);
@@ -197,7 +197,7 @@ function along(
   y: usize,
   o: usize,
   x: usize,
-  folded: Walk,
+  folded: StridedIterator,
 ): void {
   if (kind == Term.Plain) Along.runs(Term.Plain, 1, dst, g, 0, 0, 0, folded);
   else if (kind == Term.Largest) Along.runs(Term.Largest, 1, dst, g, 0, 0, 0, folded);
@@ -221,8 +221,8 @@ export function fold(
   y: usize,
   o: usize,
   x: usize,
-  kept: Walk,
-  folded: Walk,
+  kept: StridedIterator,
+  folded: StridedIterator,
   begin: i32,
   end: i32,
 ): void {

@@ -5,7 +5,7 @@
 // not, it is a batch of matrices, transposed in registers 4×4 at a time.
 
 import { Job } from "../threads/job";
-import { Axis, Walk } from "../tensor/strides";
+import { Axis, StridedIterator } from "../tensor/strides";
 import { dim, gradient, Share, source, Tensor } from "../tensor/tensor";
 import { addWork } from "../threads/threads";
 import { addRow, copyRow } from "./copy";
@@ -34,7 +34,7 @@ export class Transpose extends Tensor {
   }
 
   scratchBytes(_job: Job, threads: i32): usize {
-    return Walk.scratch(threads);
+    return StridedIterator.scratch(threads);
   }
 
   readsSource(_i: i32): bool {
@@ -56,28 +56,28 @@ export class Transpose extends Tensor {
 
 function transposeForward(y: Transpose, thread: i32, threads: i32): void {
   const x = source(y, 0);
-  const walk = Walk.of(thread, 0);
+  const strides = StridedIterator.of(thread, 0);
   let yStride = 1;
   for (let k = y.rank - 1; k >= 0; k--) {
-    walk.add(dim(y, k), strideOf(x, y.axis(k)), 0, yStride);
+    strides.add(dim(y, k), strideOf(x, y.axis(k)), 0, yStride);
     yStride *= dim(y, k);
   }
-  permute(false, y.data, x.data, y.size, walk, thread, threads);
+  permute(false, y.data, x.data, y.size, strides, thread, threads);
 }
 
 function transposeBackward(y: Transpose, thread: i32, threads: i32): void {
   const x = source(y, 0);
   const dx = gradient(x);
   if (dx == 0) return;
-  const walk = Walk.of(thread, 0);
+  const strides = StridedIterator.of(thread, 0);
   let xStride = 1;
   for (let axis = x.rank - 1; axis >= 0; axis--) {
     let k = 0;
     while (y.axis(k) != axis) k++;
-    walk.add(dim(x, axis), strideOf(y, k), 0, xStride);
+    strides.add(dim(x, axis), strideOf(y, k), 0, xStride);
     xStride *= dim(x, axis);
   }
-  permute(true, dx, y.grad, x.size, walk, thread, threads);
+  permute(true, dx, y.grad, x.size, strides, thread, threads);
 }
 
 function strideOf(t: Tensor, axis: i32): i32 {
@@ -86,18 +86,19 @@ function strideOf(t: Tensor, axis: i32): i32 {
   return stride;
 }
 
-// Walk: first stride that of src, third that of dst, which lies dense.
+// StridedIterator: first stride that of src, third that of dst, which lies dense.
 function permute(
   adds: bool,
   dst: usize,
   src: usize,
   size: i32,
-  walk: Walk,
+  strides: StridedIterator,
   thread: i32,
   threads: i32,
 ): void {
-  if (walk.rank == 0 || walk.axis(0).a == 1) moveRows(adds, dst, src, size, walk, thread, threads);
-  else moveMatrices(adds, dst, src, walk, thread, threads);
+  if (strides.rank == 0 || strides.axis(0).a == 1)
+    moveRows(adds, dst, src, size, strides, thread, threads);
+  else moveMatrices(adds, dst, src, strides, thread, threads);
 }
 
 function moveRows(
@@ -105,25 +106,25 @@ function moveRows(
   dst: usize,
   src: usize,
   size: i32,
-  walk: Walk,
+  strides: StridedIterator,
   thread: i32,
   threads: i32,
 ): void {
   const begin = Share.begin(size, 16, thread, threads);
   const end = Share.end(size, 16, thread, threads);
   if (begin >= end) return;
-  const width = walk.width();
+  const width = strides.width();
   const row = begin / width;
   let column = begin - row * width;
-  walk.seek(1, row);
+  strides.seek(1, row);
   for (let i = begin; i < end; ) {
     const n = min(end - i, width - column);
-    const from = src + ((<usize>(walk.a + column)) << 2);
+    const from = src + ((<usize>(strides.a + column)) << 2);
     if (adds) addRow(dst + ((<usize>i) << 2), from, n);
     else copyRow(dst + ((<usize>i) << 2), from, n);
     i += n;
     column = 0;
-    walk.next(1);
+    strides.next(1);
   }
   addWork(thread, end - begin);
 }
@@ -132,34 +133,34 @@ function moveMatrices(
   adds: bool,
   dst: usize,
   src: usize,
-  walk: Walk,
+  strides: StridedIterator,
   thread: i32,
   threads: i32,
 ): void {
   // Columns are dst's innermost axis, rows src's, which becomes axis 1; the order of the others is of no account.
   let inner = 1;
-  while (walk.axis(inner).a != 1) inner++;
-  exchange(walk.axis(1), walk.axis(inner));
-  const columns = walk.axis(0).size;
-  const rows = walk.axis(1).size;
-  const dstStride = walk.axis(1).c;
-  const srcStride = walk.axis(0).a;
-  const all = rows * walk.count(2);
+  while (strides.axis(inner).a != 1) inner++;
+  exchange(strides.axis(1), strides.axis(inner));
+  const columns = strides.axis(0).size;
+  const rows = strides.axis(1).size;
+  const dstStride = strides.axis(1).c;
+  const srcStride = strides.axis(0).a;
+  const all = rows * strides.count(2);
   const begin = Share.begin(all, 4, thread, threads);
   const end = Share.end(all, 4, thread, threads);
   if (begin >= end) return;
   const matrix = begin / rows;
   let row = begin - matrix * rows;
-  walk.seek(2, matrix);
+  strides.seek(2, matrix);
   for (let i = begin; i < end; ) {
     const n = min(end - i, rows - row);
-    const to = dst + ((<usize>(walk.c + row * dstStride)) << 2);
-    const from = src + ((<usize>(walk.a + row)) << 2);
+    const to = dst + ((<usize>(strides.c + row * dstStride)) << 2);
+    const from = src + ((<usize>(strides.a + row)) << 2);
     if (adds) Matrix.move(true, to, dstStride, from, srcStride, n, columns);
     else Matrix.move(false, to, dstStride, from, srcStride, n, columns);
     i += n;
     row = 0;
-    walk.next(2);
+    strides.next(2);
   }
   addWork(thread, (end - begin) * columns);
 }

@@ -1,18 +1,18 @@
-// A walk over the elements that an op combines: up to six axes, the innermost first, each with its size and how
+// An iterator over the elements that an op combines: up to six axes, the innermost first, each with its size and how
 // far apart its neighbours lie in three arrays. A stride of 0 reads the same element again: that is broadcasting.
 // Axes of size 1 are left out and neighbours that lie like one longer axis are joined, so [8, 128, 64] + [64]
-// walks as [1024, 64].
+// is gone through as [1024, 64].
 //
-//   for (walk.seek(1, row); ...; walk.next(1)) kernel(x + walk.a, y + walk.b, walk.axis(0).size)
+//   for (strides.seek(1, row); ...; strides.next(1)) kernel(x + strides.a, y + strides.b, strides.axis(0).size)
 //
-// Walks lie in scratch memory: two for each thread, and behind them three 64-byte lines, in which an element that is
+// Iterators lie in scratch memory: two for each thread, and behind them three 64-byte lines, in which an element that is
 // broadcast over a row is repeated, so that kernels need not know whether their operand is a row or a single number.
 
 import { state } from "../memory/state";
 
-/** Scratch of a thread: two walks of 144 bytes, three lines. */
+/** Scratch of a thread: two iterators of 144 bytes, three lines. */
 const FRAME: usize = 512;
-const WALK: usize = 160;
+const ITERATOR: usize = 160;
 const LINES: usize = 320;
 
 // @ts-ignore: decorator
@@ -23,42 +23,42 @@ export class Axis {
   a: i32;
   b: i32;
   c: i32;
-  /** Coordinate of the walk. */
+  /** Coordinate of the iterator. */
   at: i32;
 }
 
 // @ts-ignore: decorator
 @unmanaged
-export class Walk {
+export class StridedIterator {
   /** The thread's lines for `repeat`. */
   lines: usize;
   rank: i32;
   /** The next axis must not be joined with the one before. */
   fenced: i32;
-  /** Where the walk stands in the three arrays, in elements. */
+  /** Where the iterator stands in the three arrays, in elements. */
   a: i32;
   b: i32;
   c: i32;
 
-  /** Scratch for the walks of all threads. */
+  /** Scratch for the iterators of all threads. */
   static scratch(threads: i32): usize {
     return <usize>threads * FRAME;
   }
 
-  /** Walk 0 or 1 of a thread, with no axes yet. */
-  static of(thread: i32, which: i32): Walk {
+  /** StridedIterator 0 or 1 of a thread, with no axes yet. */
+  static of(thread: i32, which: i32): StridedIterator {
     const frame = state().scratch + <usize>thread * FRAME;
-    const walk = changetype<Walk>(frame + <usize>which * WALK);
-    walk.lines = frame + LINES;
-    walk.rank = 0;
-    walk.fenced = 0;
-    return walk;
+    const strides = changetype<StridedIterator>(frame + <usize>which * ITERATOR);
+    strides.lines = frame + LINES;
+    strides.rank = 0;
+    strides.fenced = 0;
+    return strides;
   }
 
   /** Axis `i` from the inside; only i < rank exist. */
   axis(i: i32): Axis {
     return changetype<Axis>(
-      changetype<usize>(this) + offsetof<Walk>() + <usize>i * offsetof<Axis>(),
+      changetype<usize>(this) + offsetof<StridedIterator>() + <usize>i * offsetof<Axis>(),
     );
   }
 
@@ -92,14 +92,14 @@ export class Walk {
     return this.rank == 0 ? 1 : this.axis(0).size;
   }
 
-  /** Positions of the walk over the axes from `first` outwards. */
+  /** Positions of the iterator over the axes from `first` outwards. */
   count(first: i32): i32 {
     let positions = 1;
     for (let i = first; i < this.rank; i++) positions *= this.axis(i).size;
     return positions;
   }
 
-  /** Goes to position `index` of the walk over the axes from `first` outwards. */
+  /** Goes to position `index` of the iterator over the axes from `first` outwards. */
   seek(first: i32, index: i32): void {
     this.a = 0;
     this.b = 0;
