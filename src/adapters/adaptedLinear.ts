@@ -4,6 +4,7 @@
 
 import { LowrankError, UsageError } from "../core/error.ts";
 import { structureChanged } from "../core/recording.ts";
+import { optionName } from "../core/wording.ts";
 import { Linear } from "../nn/linear.ts";
 import { allOrNothing, leaf } from "../tensor/apply.ts";
 import type { CrossEntropyOptions } from "../tensor/crossEntropy.ts";
@@ -164,7 +165,7 @@ function joined(branches: readonly LowRankBranch[]): LowRankBranch {
   const dropout = branches[0]?.dropout ?? 0;
   if (branches.some((branch) => (branch.dropout ?? 0) !== dropout)) {
     throw new UsageError(
-      "The active adapters have different loraDropout, so they cannot train together. Activate one, or give them the same.",
+      `The active adapters have different ${optionName("loraDropout")}, so they cannot train together. Activate one, or give them the same.`,
     );
   }
   return {

@@ -6,6 +6,7 @@ import { UsageError } from "../core/error.ts";
 import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { isMap } from "../core/realm.ts";
+import { optionName } from "../core/wording.ts";
 import { expectPrepack, type PackOptions } from "../tensor/pack.ts";
 import { Pattern } from "./pattern.ts";
 
@@ -121,14 +122,14 @@ export function resolveLoraConfig(options: LoraOptions = {}): LoraConfig {
     for (const key of ["layersToTransform", "layersPattern"] as const) {
       if (config[key] === null) continue;
       throw new UsageError(
-        `${key} cannot be combined with a targetModules that is a string: say which layers in the ` +
-          "pattern, or give targetModules as a list of names.",
+        `${optionName(key)} cannot be combined with a ${optionName("targetModules")} that is a string: say which layers in the ` +
+          `pattern, or give ${optionName("targetModules")} as a list of names.`,
       );
     }
   }
   if (config.layersPattern !== null && config.layersToTransform === null) {
     throw new UsageError(
-      "layersPattern needs layersToTransform: the numbers of the layers to adapt.",
+      `${optionName("layersPattern")} needs ${optionName("layersToTransform")}: the numbers of the layers to adapt.`,
     );
   }
   return config;
@@ -138,7 +139,7 @@ function wrong(option: string, found: unknown, expected: string): never {
   const shown = Array.isArray(found)
     ? `[${found.map(kindOf).join(",").slice(0, 120)}]`
     : kindOf(found);
-  throw new UsageError(`${option} is ${shown}, but must be ${expected}.`);
+  throw new UsageError(`${optionName(option)} is ${shown}, but must be ${expected}.`);
 }
 
 function rank(option: string, value: unknown): number {
@@ -167,7 +168,7 @@ function selector(option: string, value: unknown): string | readonly string[] | 
     return wrong(option, value, "a list of module names, or a regular expression for whole paths");
   }
   if (option === "targetModules" && value.toLowerCase() === ALL_LINEAR) return ALL_LINEAR;
-  return new Pattern(value, option).source;
+  return new Pattern(value, optionName(option)).source;
 }
 
 function layerNumbers(value: unknown): readonly number[] | null {
@@ -187,7 +188,7 @@ function letterCounter(option: string): (pattern: string) => void {
     letters += pattern.length;
     if (letters <= MAX_PATTERNS) return;
     throw new UsageError(
-      `${option} holds patterns of more than ${MAX_PATTERNS} letters together. Give fewer and shorter ones.`,
+      `${optionName(option)} holds patterns of more than ${MAX_PATTERNS} letters together. Give fewer and shorter ones.`,
     );
   };
 }
@@ -197,7 +198,7 @@ function layerNames(value: unknown): readonly string[] | null {
   if (list === null || (Array.isArray(list) && list.length === 0) || value === "") return null;
   if (isNames(list)) {
     list.forEach(letterCounter("layersPattern"));
-    return list.map((pattern) => new Pattern(pattern, "layersPattern").source);
+    return list.map((pattern) => new Pattern(pattern, optionName("layersPattern")).source);
   }
   return wrong(
     "layersPattern",
@@ -221,8 +222,8 @@ function patterns(
   const count = letterCounter(option);
   for (const [key, number] of entries) {
     count(key);
-    new Pattern(key, `${option} ${JSON.stringify(key)}`);
-    result.set(key, check(`${option} ${JSON.stringify(key)}`, number));
+    new Pattern(key, `${optionName(option)} ${JSON.stringify(key)}`);
+    result.set(key, check(`${optionName(option)} ${JSON.stringify(key)}`, number));
   }
   return result;
 }

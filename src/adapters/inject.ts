@@ -4,6 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import type { Linear } from "../nn/linear.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { allOrNothing } from "../tensor/apply.ts";
@@ -97,7 +98,7 @@ export function addLora(
   }
   if (set.adapters.has(adapterName)) {
     throw new UsageError(
-      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another adapterName.`,
+      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another ${optionName("adapterName")}.`,
     );
   }
   const { targets, warnings } = matchTargets(set.modulePaths(), config, model.config.modelType);

@@ -1,5 +1,6 @@
 // Rank, alpha and scale of an adapted module, by PEFT's rules (peft, `utils/other.py`, get_pattern_key): r and alpha are
 // those of the first key of rankPattern and alphaPattern that matches the end of the module's path.
+import { optionName } from "../core/wording.ts";
 import type { LoraConfig } from "./config.ts";
 import { Pattern, Steps } from "./pattern.ts";
 
@@ -47,8 +48,9 @@ class FirstMatch {
   readonly #used = new Set<Pattern>();
 
   constructor(values: ReadonlyMap<string, number>, option: string, steps: Steps) {
+    const name = optionName(option);
     this.#patterns = [...values].map(([key, value]) => ({
-      pattern: new Pattern(key, option),
+      pattern: new Pattern(key, name),
       value,
     }));
     this.#steps = steps;

@@ -5,6 +5,7 @@
 //   layers     with layersToTransform, the first number that follows two names, or a name of layersPattern
 import { UsageError } from "../core/error.ts";
 import { nearestNames } from "../core/nearest.ts";
+import { optionName } from "../core/wording.ts";
 import { ALL_LINEAR, type LoraConfig } from "./config.ts";
 import { Pattern, Steps } from "./pattern.ts";
 import { Scales, startsOfParts, type Target } from "./scale.ts";
@@ -67,7 +68,7 @@ export function matchTargets(
   const unfit = matched.filter(({ kind }) => kind !== "linear" && kind !== "head");
   if (unfit.length > 0) {
     throw new UsageError(
-      `targetModules ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
+      `${optionName("targetModules")} ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
         "only linear layers can carry a LoRA adapter. Name the linear layers alone.",
     );
   }
@@ -78,10 +79,10 @@ export function matchTargets(
     for (const name of capped(
       include.unused(),
       warnings,
-      "names of targetModules match no module",
+      `names of ${optionName("targetModules")} match no module`,
     )) {
       warnings.push(
-        `targetModules ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
+        `${optionName("targetModules")} ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
       );
     }
   }
@@ -90,15 +91,21 @@ export function matchTargets(
     config.excludeModules.length > 0 &&
     !exclude.hasSelected()
   ) {
-    warnings.push(`excludeModules ${shortly(config.excludeModules)} excludes no module.`);
+    warnings.push(
+      `${optionName("excludeModules")} ${shortly(config.excludeModules)} excludes no module.`,
+    );
   }
   const scales = new Scales(config, steps);
   const targets = matched.map(({ path }) => scales.of(path));
   for (const option of ["rankPattern", "alphaPattern"] as const) {
     const unused = scales.unused(option, targets);
-    for (const key of capped(unused, warnings, `keys of ${option} match no adapted module`)) {
+    for (const key of capped(
+      unused,
+      warnings,
+      `keys of ${optionName(option)} match no adapted module`,
+    )) {
       warnings.push(
-        `${option} ${JSON.stringify(key)} matches no adapted module; ${existing(matched, key)}.`,
+        `${optionName(option)} ${JSON.stringify(key)} matches no adapted module; ${existing(matched, key)}.`,
       );
     }
   }
@@ -116,7 +123,7 @@ function defaultsFor(modelType: string): readonly string[] {
   const names = defaultTargetsOf(modelType);
   if (names !== undefined) return names;
   throw new UsageError(
-    `There are no default targetModules for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
+    `There are no default ${optionName("targetModules")} for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
       'module names, a regular expression for whole paths, or "all-linear".',
   );
 }
@@ -155,7 +162,7 @@ function selects(selector: string | readonly string[], option: string, steps: St
       unused: () => [...names].filter((name) => !used.has(name)),
     };
   }
-  const pattern = new Pattern(selector, option);
+  const pattern = new Pattern(selector, optionName(option));
   return {
     selects(path) {
       const found = pattern.matches(path, steps);
@@ -176,7 +183,8 @@ function isWanted(wanted: string | readonly string[], include: Selector, inLayer
 function layerFilter({ layersToTransform, layersPattern }: LoraConfig, steps: Steps): Test {
   if (layersToTransform === null) return () => true;
   const layers = new Set(layersToTransform);
-  const names = layersPattern?.map((name) => new Pattern(name, "layersPattern")) ?? null;
+  const names =
+    layersPattern?.map((name) => new Pattern(name, optionName("layersPattern"))) ?? null;
   return (path) => {
     const index = names === null ? firstNumber(path) : numberAfter(path, names, steps);
     return index !== null && layers.has(index);
@@ -212,10 +220,10 @@ function nothingMatches(
 ): UsageError {
   const also = (["excludeModules", "layersToTransform", "layersPattern"] as const)
     .filter((key) => config[key] !== null)
-    .map((key) => ` with ${key} ${shortly(config[key])}`);
+    .map((key) => ` with ${optionName(key)} ${shortly(config[key])}`);
   const isPattern = typeof wanted === "string" && wanted !== ALL_LINEAR;
   return new UsageError(
-    `targetModules ${shortly(wanted)}${also.join("")} matches no module of this model; ` +
+    `${optionName("targetModules")} ${shortly(wanted)}${also.join("")} matches no module of this model; ` +
       `${existing(modules, typeof wanted === "string" ? wanted : wanted[0]!)}.` +
       (isPattern
         ? " A string is a regular expression for the whole path; give names as a list."

@@ -10,7 +10,7 @@ import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
-import { inKeys, parsePeftConfig } from "../io/peft-config.ts";
+import { inKeysOfFile, parsePeftConfig } from "../io/peft-config.ts";
 import { HeaderGate } from "../io/safetensors.ts";
 import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
 import { askFor, partsOfResponse } from "../io/web.ts";
@@ -220,10 +220,10 @@ function targetsOf(
   file: string,
 ): InspectedTarget[] {
   try {
-    return resolveTargets(tensors, lora);
+    return inKeysOfFile(() => resolveTargets(tensors, lora));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${inKeys(error.message)}`);
+    throw new FormatError(`${file}: ${error.message}`);
   }
 }
 

@@ -26,7 +26,7 @@ import {
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
-import { formatPeftConfig, inKeys, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { formatPeftConfig, inKeysOfFile, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
@@ -211,14 +211,14 @@ export async function loadAdapter(
     baseTensors(model),
   );
   const set = adaptersOf(model);
-  const injected = addLora(model, parsed.config.lora, { adapterName });
+  const injected = inKeysOfFile(() => addLora(model, parsed.config.lora, { adapterName }));
   for (const [path, { a, b }] of matched.pairs) {
     const layer = injected.layers.get(path)?.tensors;
     layer?.get("lora_A.weight")?.set(toFloat32(a));
     layer?.get("lora_B.weight")?.set(toFloat32(b));
   }
   // Those of the injection are about targets, too.
-  const remarks = [...parsed.warnings, ...injected.warnings.map(inKeys), ...matched.warnings];
+  const remarks = [...parsed.warnings, ...injected.warnings, ...matched.warnings];
   const adapter = new LoadedAdapter(injected, parsed.config, remarks);
   set.add(adapter);
   if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
@@ -252,7 +252,9 @@ function findTargets(
   file: string,
 ): Targets {
   try {
-    return matchTargets(adaptersOf(model).modulePaths(), lora, model.config.modelType);
+    return inKeysOfFile(() =>
+      matchTargets(adaptersOf(model).modulePaths(), lora, model.config.modelType),
+    );
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const shown = [...tensors]
@@ -260,7 +262,7 @@ function findTargets(
       .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
     throw new FormatError(
-      `${file} does not fit this model: ${inKeys(error.message)} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
         "Load it onto the model that it was made for.",
     );
   }

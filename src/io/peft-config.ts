@@ -2,8 +2,10 @@
 // refuses what would change the mathematics; keys without meaning here are warned about and kept. Writing
 // gives the layout of PEFT: indent 2, sorted keys, `inference_mode` true. Only the members of rank_pattern
 // and alpha_pattern keep their order, since the first that matches wins.
+
 import { type LoraConfig, type LoraOptions, resolveLoraConfig } from "../adapters/config.ts";
 import { FormatError, UsageError } from "../core/error.ts";
+import { inWordsOf } from "../core/wording.ts";
 import { Fields } from "./fields.ts";
 import {
   formatJson,
@@ -204,20 +206,20 @@ function remarkOnBias(fields: Fields, warnings: string[]): void {
 /** Checks the options; errors speak of the file and of PEFT's names. */
 function resolve(options: Record<string, unknown>, file: string): LoraConfig {
   try {
-    return resolveLoraConfig(options as LoraOptions);
+    return inKeysOfFile(() => resolveLoraConfig(options as LoraOptions));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${inKeys(error.message)}`);
+    throw new FormatError(`${file}: ${error.message}`);
   }
 }
 
-/** A sentence about options, with the keys of the file instead of the options' names. */
-export function inKeys(sentence: string): string {
-  let text = sentence;
-  for (const [key, option] of OPTIONS) {
-    if (key !== option) text = text.replaceAll(new RegExp(`\\b${option}\\b`, "g"), key);
-  }
-  return text;
+const KEYS: ReadonlyMap<string, string> = new Map(
+  [...OPTIONS].map(([key, option]) => [option, key]),
+);
+
+/** Runs what speaks of options that came from an adapter_config.json: it calls them by their keys. */
+export function inKeysOfFile<T>(fn: () => T): T {
+  return inWordsOf((option) => KEYS.get(option), fn);
 }
 
 function plain(value: JsonValue): unknown {
