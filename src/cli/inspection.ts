@@ -4,6 +4,7 @@ import type { LoraConfig } from "../adapters/config.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
+import { foreignName } from "../core/foreign.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
 import { withCurrent } from "../core/pending.ts";
 import { withoutSecrets } from "../core/secrets.ts";
@@ -84,6 +85,10 @@ async function inspectDirectory(location: PathLike): Promise<Inspection> {
   if ((await source.read("adapter_config.json")) !== null) return inspectAdapter(source, path);
   if ((await source.read("config.json")) !== null) return inspectModel(source, path);
   const names = source.list() ?? [];
+  const other = names.find((name) => foreignName(name) !== null);
+  if (other !== undefined) {
+    throw new UsageError(`${JSON.stringify(`${path}/${other}`)} ${foreignName(other)}`);
+  }
   const inner = names.find((name) => /^(adapter|merged|model)$/.test(name));
   const alone = names.find((name) => name.endsWith(".safetensors"));
   const hint = inner ?? alone;
