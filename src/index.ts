@@ -102,13 +102,8 @@ export {
   setActiveAdapters,
 } from "./adapters/inject.ts";
 export type { AdapterLayer } from "./adapters/layer.ts";
-export {
-  injectLora,
-  type LoraConfig,
-  LoraLayer,
-  type LoraOptions,
-  resolveLoraConfig,
-} from "./adapters/lora.ts";
+export { injectLora, LoraLayer } from "./adapters/lora.ts";
+export { type LoraConfig, type LoraOptions, resolveLoraConfig } from "./adapters/loraConfig.ts";
 export { type AdapterSet, adaptersOf, baseParameters } from "./adapters/set.ts";
 
 // Optimizers.

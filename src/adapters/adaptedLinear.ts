@@ -1,6 +1,7 @@
 // A linear layer with adapters. Low-rank terms are part of its product, those of several adapters as one.
 
 import { UsageError } from "../core/error.ts";
+import { optionName } from "../core/wording.ts";
 import type { LinearLike } from "../nn/linear.ts";
 import { type CrossEntropyOptions, crossEntropy } from "../tensor/crossEntropy.ts";
 import { type LowRankBranch, linear } from "../tensor/linear.ts";
@@ -70,7 +71,7 @@ function joined(branches: readonly LowRankBranch[]): LowRankBranch {
   const dropout = first?.dropout ?? 0;
   if (branches.some((branch) => (branch.dropout ?? 0) !== dropout)) {
     throw new UsageError(
-      "The active adapters have different dropout, so they cannot train together. Activate one, or give them the same.",
+      `The active adapters have different ${optionName("loraDropout")}, so they cannot train together. Activate one, or give them the same.`,
     );
   }
   return {

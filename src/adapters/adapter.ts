@@ -8,7 +8,7 @@ import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { AdapterLayer } from "./layer.ts";
-import type { LoraConfig } from "./lora.ts";
+import type { LoraConfig } from "./loraConfig.ts";
 import { type AdapterMethod, type AnyMethod, type Description, describe } from "./method.ts";
 import type { AdapterSet } from "./set.ts";
 import type { AdapterTensors } from "./source.ts";

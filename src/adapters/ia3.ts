@@ -4,6 +4,7 @@
 // Merging scales the rows of W and b, or the columns of W.
 
 import { UsageError } from "../core/error.ts";
+import { optionName } from "../core/wording.ts";
 import type { LinearLike } from "../nn/linear.ts";
 import type { Module } from "../nn/module.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -118,7 +119,7 @@ export const ia3: AdapterMethod<Ia3Config, (path: string) => boolean> = {
     const other = inputs.find((name) => !targets.includes(name));
     if (other === undefined) return;
     throw new UsageError(
-      `feedforwardModules names ${JSON.stringify(other)}, which is not among targetModules. Name it in both.`,
+      `${optionName("feedforwardModules")} names ${JSON.stringify(other)}, which is not among ${optionName("targetModules")}. Name it in both.`,
     );
   },
 
@@ -126,7 +127,7 @@ export const ia3: AdapterMethod<Ia3Config, (path: string) => boolean> = {
     const feedforwardModules = config.feedforwardModules ?? FEEDFORWARD[modelType] ?? null;
     if (feedforwardModules !== null) return { ...config, feedforwardModules };
     throw new UsageError(
-      `There are no default feedforwardModules for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
+      `There are no default ${optionName("feedforwardModules")} for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
         "module names, which may be empty.",
     );
   },

@@ -4,6 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import type { Embedding } from "../nn/embedding.ts";
 import type { AttentionLike, Layer } from "../nn/layer.ts";
 import type { LinearLike } from "../nn/linear.ts";
@@ -95,7 +96,7 @@ export function addAdapter<C extends object, S, M extends Module>(
   }
   if (set.adapters.has(adapterName)) {
     throw new UsageError(
-      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another adapterName.`,
+      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another ${optionName("adapterName")}.`,
     );
   }
   const config = method.forModel?.(given, modelTypeOf(model)) ?? given;

@@ -4,6 +4,7 @@
 import { UsageError } from "../core/error.ts";
 import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import { expectPrepack } from "../tensor/pack.ts";
 
 /** How the command reads an option's value from a word. */
@@ -62,23 +63,18 @@ export function resolveOptions<C extends object>(
   const known = Object.fromEntries(rowsOf(table).map(([name]) => [name, true]));
   expectOptions(options, { ...known, prepack: true } as OptionNames<object>, what);
   expectPrepack(options);
-  return resolveValues(
-    table,
-    (name) => Reflect.get(options, name),
-    (name) => name,
-  );
+  return resolveValues(table, (name) => Reflect.get(options, name));
 }
 
-/** The same for values that come from anywhere. `call` gives the name that errors use for an option. */
+/** The same for values that come from anywhere. */
 export function resolveValues<C extends object>(
   table: OptionTable<C>,
   read: (name: keyof C & string, row: OptionRow<unknown>) => unknown,
-  call: (name: keyof C & string, row: OptionRow<unknown>) => string,
 ): C {
   const config: Partial<Record<keyof C, unknown>> = {};
   for (const [name, row] of rowsOf(table)) {
     const value = read(name, row) ?? null;
-    config[name] = value === null ? row.fallback : row.check(value, call(name, row));
+    config[name] = value === null ? row.fallback : row.check(value, optionName(name));
   }
   return config as C;
 }

@@ -7,6 +7,7 @@
 // What cannot be had that way (backreferences, atomic groups) is refused by name, and so are quantifiers
 // within quantifiers, which run away in the tools that would read the config next.
 import { UsageError } from "../core/error.ts";
+import { optionName } from "../core/wording.ts";
 import { type Node, PatternParser } from "./pattern-parser.ts";
 
 /** The longest pattern that is accepted, in characters. */
@@ -14,6 +15,9 @@ export const MAX_PATTERN = 1000;
 
 /** Steps that all patterns of a config may take together, about a second. Those of real adapters take thousands. */
 const MAX_STEPS = 30_000_000;
+
+/** The options whose values are patterns, but the last. */
+const PATTERNS = ["targetModules", "excludeModules", "layersPattern", "rankPattern"] as const;
 
 /** What matching may cost: many patterns, each of them cheap, run away as well. */
 export class Steps {
@@ -24,7 +28,7 @@ export class Steps {
     this.#left -= steps;
     if (this.#left >= 0) return;
     throw new UsageError(
-      `The patterns of targetModules, excludeModules, layersPattern, rankPattern and alphaPattern take more than ` +
+      `The patterns of ${PATTERNS.map(optionName).join(", ")} and ${optionName("alphaPattern")} take more than ` +
         `${MAX_STEPS / 1e6} million steps on the modules of this model. Give fewer and simpler patterns, or names.`,
     );
   }

@@ -3,6 +3,7 @@
 
 import { UsageError } from "../core/error.ts";
 import { isMap } from "../core/realm.ts";
+import { optionName } from "../core/wording.ts";
 import { wrong } from "./option.ts";
 import { Pattern, Steps } from "./pattern.ts";
 
@@ -56,7 +57,7 @@ export class FirstMatch {
   /** @param steps what the patterns may take; a UsageError when they take more */
   constructor(values: KeyedNumbers, option: string, steps: Steps = new Steps()) {
     this.#patterns = [...values].map(([key, value]) => ({
-      pattern: new Pattern(key, option),
+      pattern: new Pattern(key, optionName(option)),
       value,
     }));
     this.#steps = steps;

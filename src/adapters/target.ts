@@ -5,6 +5,7 @@
 //   layers     with layersToTransform, the first number that follows two names, or a name of layersPattern
 import { UsageError } from "../core/error.ts";
 import { nearestNames } from "../core/nearest.ts";
+import { optionName } from "../core/wording.ts";
 import type { AdapterMethod, SiteKind } from "./method.ts";
 import { Pattern, Steps } from "./pattern.ts";
 import { startsOfParts } from "./patternMap.ts";
@@ -59,7 +60,7 @@ export function matchTargets(
   const unfit = matched.filter(({ kind }) => !isSite(method, kind));
   if (unfit.length > 0) {
     throw new UsageError(
-      `targetModules ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
+      `${optionName("targetModules")} ${shortly(wanted)} also matches ${listed(unfit.map(({ path }) => path))}, and ` +
         `only ${kindsOf(method)} can carry a ${method.name} adapter. Name these only.`,
     );
   }
@@ -70,16 +71,16 @@ export function matchTargets(
     for (const name of capped(
       include.unused(),
       warnings,
-      "names of targetModules match no module",
+      `names of ${optionName("targetModules")} match no module`,
     )) {
       warnings.push(
-        `targetModules ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
+        `${optionName("targetModules")} ${JSON.stringify(name)} matches no module; ${existing(modules, name)}.`,
       );
     }
   }
   const { excludeModules = null } = config;
   if (excludeModules !== null && excludeModules.length > 0 && !exclude.hasSelected()) {
-    warnings.push(`excludeModules ${shortly(excludeModules)} excludes no module.`);
+    warnings.push(`${optionName("excludeModules")} ${shortly(excludeModules)} excludes no module.`);
   }
   return { paths: matched.map(({ path }) => path), warnings };
 }
@@ -127,7 +128,7 @@ function defaultsFor(method: Targeting, modelType: string): readonly string[] {
   const names = defaultTargetsOf(method, modelType);
   if (names !== undefined) return names;
   throw new UsageError(
-    `There are no default targetModules for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
+    `There are no default ${optionName("targetModules")} for a model of the type ${JSON.stringify(modelType)}; give a list of ` +
       'module names, a regular expression for whole paths, or "all-linear".',
   );
 }
@@ -166,7 +167,7 @@ function selects(selector: string | readonly string[], option: string, steps: St
       unused: () => [...names].filter((name) => !used.has(name)),
     };
   }
-  const pattern = new Pattern(selector, option);
+  const pattern = new Pattern(selector, optionName(option));
   return {
     selects(path) {
       const found = pattern.matches(path, steps);
@@ -196,7 +197,8 @@ function layerFilter(
 ): Test {
   if (layersToTransform === null) return () => true;
   const layers = new Set(layersToTransform);
-  const names = layersPattern?.map((name) => new Pattern(name, "layersPattern")) ?? null;
+  const names =
+    layersPattern?.map((name) => new Pattern(name, optionName("layersPattern"))) ?? null;
   return (path) => {
     const index = names === null ? firstNumber(path) : numberAfter(path, names, steps);
     return index !== null && layers.has(index);
@@ -232,10 +234,10 @@ function nothingMatches(
 ): UsageError {
   const also = (["excludeModules", "layersToTransform", "layersPattern"] as const)
     .filter((key) => (config[key] ?? null) !== null)
-    .map((key) => ` with ${key} ${shortly(config[key])}`);
+    .map((key) => ` with ${optionName(key)} ${shortly(config[key])}`);
   const isPattern = typeof wanted === "string" && wanted !== ALL_LINEAR;
   return new UsageError(
-    `targetModules ${shortly(wanted)}${also.join("")} matches no module of this model; ` +
+    `${optionName("targetModules")} ${shortly(wanted)}${also.join("")} matches no module of this model; ` +
       `${existing(modules, typeof wanted === "string" ? wanted : wanted[0]!)}.` +
       (isPattern
         ? " A string is a regular expression for the whole path; give names as a list."

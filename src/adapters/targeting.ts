@@ -1,6 +1,7 @@
 // The options that say which modules an adapter is for. PEFT's methods share them.
 
 import { UsageError } from "../core/error.ts";
+import { optionName } from "../core/wording.ts";
 import { boolean, type OptionRow, type OptionTable, wrong } from "./option.ts";
 import { Pattern } from "./pattern.ts";
 import { letterCounter } from "./patternMap.ts";
@@ -111,15 +112,15 @@ export function checkTargets(config: TargetChoice): void {
     for (const key of ["layersToTransform", "layersPattern"] as const) {
       if ((config[key] ?? null) === null) continue;
       throw new UsageError(
-        `${key} cannot be combined with a targetModules that is a string: say which layers in the ` +
-          "pattern, or give targetModules as a list of names.",
+        `${optionName(key)} cannot be combined with a ${optionName("targetModules")} that is a string: say which layers in the ` +
+          `pattern, or give ${optionName("targetModules")} as a list of names.`,
       );
     }
   }
   const { layersPattern = null, layersToTransform = null } = config;
   if (layersPattern !== null && layersToTransform === null) {
     throw new UsageError(
-      "layersPattern needs layersToTransform: the numbers of the layers to adapt.",
+      `${optionName("layersPattern")} needs ${optionName("layersToTransform")}: the numbers of the layers to adapt.`,
     );
   }
 }

@@ -1,8 +1,9 @@
 // A subcommand: its name, its table of options, and what it does. `defineCommand` ties the table to the types of the
 // values that `run` gets.
 
+import { speakIn } from "../core/wording.ts";
 import { type Arguments, readArguments } from "./arguments.ts";
-import { flag, type Options } from "./option.ts";
+import { flag, flagWording, type Options } from "./option.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** A subcommand as the front door sees it. */
@@ -52,7 +53,12 @@ export function defineCommand<O extends Options>(definition: CommandDefinition<O
         return 0;
       }
       const args = readArguments(words, definition.options, positional);
-      return definition.run(args, terminal);
+      const fallSilent = speakIn(flagWording(options));
+      try {
+        return await definition.run(args, terminal);
+      } finally {
+        fallSilent();
+      }
     },
   };
 }

@@ -182,8 +182,7 @@ function nameOf(data: string | undefined): string {
 
 async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part> {
   const { data: path, batchSize, validation } = values;
-  const { maxPositions } = model.config;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, maxPositions, batchSize);
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config, batchSize);
   const data = await openText(model, path, { batchSize, blockSize, validation });
   const name = `the held-out part of ${nameOf(path)}`;
   return { name, batches: data.validationBatches(), bytes: data.summary.validationBytes };
@@ -193,7 +192,7 @@ async function heldOut(model: PretrainedModel, values: EvalValues): Promise<Part
 async function everything(model: PretrainedModel, values: EvalValues): Promise<Part> {
   const { batchSize } = values;
   const { tokenizer, config } = model;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config.maxPositions, batchSize);
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, config, batchSize);
   const name = nameOf(values.data);
   const form = values.data === undefined ? "plain" : formOf(name);
   const read = async () =>

@@ -9,13 +9,14 @@ import {
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
+import { foreignName } from "../core/foreign.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
 import { withCurrent } from "../core/pending.ts";
 import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
-import { inKeys, parsePeftConfig } from "../io/peft-config.ts";
+import { inKeysOfFile, parsePeftConfig } from "../io/peft-config.ts";
 import { HeaderGate } from "../io/safetensors.ts";
 import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
 import { askFor, partsOfResponse } from "../io/web.ts";
@@ -89,6 +90,10 @@ async function inspectDirectory(location: PathLike): Promise<Inspection> {
   if ((await source.read("adapter_config.json")) !== null) return inspectAdapter(source, path);
   if ((await source.read("config.json")) !== null) return inspectModel(source, path);
   const names = source.list() ?? [];
+  const other = names.find((name) => foreignName(name) !== null);
+  if (other !== undefined) {
+    throw new UsageError(`${JSON.stringify(`${path}/${other}`)} ${foreignName(other)}`);
+  }
   const inner = names.find((name) => /^(adapter|merged|model)$/.test(name));
   const alone = names.find((name) => name.endsWith(".safetensors"));
   const hint = inner ?? alone;
@@ -224,10 +229,10 @@ function describedBy(
   file: string,
 ): Description {
   try {
-    return describe(method, config, shapes);
+    return inKeysOfFile(method, () => describe(method, config, shapes));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${inKeys(error.message, method)}`);
+    throw new FormatError(`${file}: ${error.message}`);
   }
 }
 

@@ -4,6 +4,8 @@
 
 import { LOCAL, readPlace } from "../core/location.ts";
 
+import type { Wording } from "../core/wording.ts";
+
 /** One option; T is what its value becomes. */
 export interface Option<T> {
   /** A flag takes no value. */
@@ -17,6 +19,21 @@ export interface Option<T> {
   readonly shown: string;
   /** Reads a value; `fail` takes what was expected. */
   readonly read: (text: string, fail: (expected: string) => never) => T;
+  /** The option of the library that it sets, where that has another name. */
+  readonly sets?: string;
+}
+
+/** The same option, which sets one of the library that has another name. */
+export function setting<T>(library: string, option: Option<T>): Option<T> {
+  return { ...option, sets: library };
+}
+
+/** What sentences call the options of the library in a command with these options: by their flags. */
+export function flagWording(options: Options): Wording {
+  const flags = new Map(
+    Object.entries(options).map(([key, { sets = key }]) => [sets, flagOf(key)]),
+  );
+  return (option) => flags.get(option);
 }
 
 /** Options by their camelCase names. */

@@ -10,6 +10,7 @@ import { loadModel } from "../io/model.ts";
 import { BUNDLED_TEXT, EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
 import type { PretrainedModel } from "../io/pretrained.ts";
 import { loadText } from "../io/text.ts";
+import type { ModelConfig } from "../nn/config.ts";
 import { CommandLineError } from "./arguments.ts";
 import { MOST } from "./defaults.ts";
 import { count, flag, type Option, source } from "./option.ts";
@@ -105,13 +106,15 @@ export function promptTokens(model: PretrainedModel, prompt: string): Int32Array
 export function fitBlockSize(
   asked: number | undefined,
   fallback: number,
-  maxPositions: number,
+  { maxPositions, window }: Pick<ModelConfig, "maxPositions" | "window">,
   batchSize: number,
 ): number {
   if (asked !== undefined && asked > maxPositions) {
-    throw new CommandLineError(
-      `--block-size is ${asked}, but this model takes at most ${maxPositions} tokens at a time. Give at most that.`,
-    );
+    const limit =
+      window === undefined
+        ? `but this model takes at most ${maxPositions} tokens at a time`
+        : `past the window of ${window} tokens, which is as far as this model is supported`;
+    throw new CommandLineError(`--block-size is ${asked}, ${limit}. Give at most that.`);
   }
   const blockSize = asked ?? Math.min(fallback, maxPositions);
   if (batchSize * blockSize > MOST.batchTokens) {

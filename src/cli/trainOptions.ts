@@ -10,6 +10,7 @@ import {
   names,
   type OptionsFor,
   real,
+  setting,
   target,
   text,
 } from "./option.ts";
@@ -63,18 +64,20 @@ export const runOptions: OptionsFor<RunValues> = {
   model: modelOption,
   data: dataOption,
   r: count(LORA.r, { least: 1, most: MOST.rank }, "rank of the update"),
-  alpha: real(LORA.alpha, {}, "the update is scaled by alpha / r"),
-  dropout: real(
-    LORA.dropout,
-    { least: 0, below: 1 },
-    "dropout on the adapter's input while training",
+  alpha: setting("loraAlpha", real(LORA.alpha, {}, "the update is scaled by alpha / r")),
+  dropout: setting(
+    "loraDropout",
+    real(LORA.dropout, { least: 0, below: 1 }, "dropout on the adapter's input while training"),
   ),
-  targets: names(
-    LORA.targets,
-    "layers to adapt: names with commas, a regular expression with ^ in front, or all-linear",
+  targets: setting(
+    "targetModules",
+    names(
+      LORA.targets,
+      "layers to adapt: names with commas, a regular expression with ^ in front, or all-linear",
+    ),
   ),
-  exclude: names(undefined, "layers to leave out, in the same spelling"),
-  rslora: flag("scale by alpha / sqrt(r) instead (rank-stabilised LoRA)"),
+  exclude: setting("excludeModules", names(undefined, "layers to leave out, in the same spelling")),
+  rslora: setting("useRslora", flag("scale by alpha / sqrt(r) instead (rank-stabilised LoRA)")),
   full: flag("train every weight instead of an adapter"),
   steps: count(RUN.steps, { least: 1, most: MOST.steps }, "optimizer steps"),
   lr: real(
@@ -83,10 +86,13 @@ export const runOptions: OptionsFor<RunValues> = {
     "peak learning rate of AdamW",
   ),
   schedule: choice(["constant", "linear", "cosine"], RUN.schedule, "the rate after warm-up"),
-  warmup: count(
-    undefined,
-    { most: MOST.steps, shown: "5 % of the steps" },
-    "steps in which the rate rises from 0",
+  warmup: setting(
+    "warmupSteps",
+    count(
+      undefined,
+      { most: MOST.steps, shown: "5 % of the steps" },
+      "steps in which the rate rises from 0",
+    ),
   ),
   weightDecay: real(RUN.weightDecay, { least: 0 }, "decoupled decay of matrices"),
   maxGradNorm: real(
@@ -100,7 +106,10 @@ export const runOptions: OptionsFor<RunValues> = {
     { least: 1, most: MOST.batchTokens, shown: `${RUN.blockSize}, or what the model takes` },
     "tokens in a row",
   ),
-  accumulate: count(RUN.accumulate, { least: 1, most: MOST.batches }, "batches for one step"),
+  accumulate: setting(
+    "gradientAccumulation",
+    count(RUN.accumulate, { least: 1, most: MOST.batches }, "batches for one step"),
+  ),
   validation: real(VALIDATION, { least: 0, below: 1 }, "the part of the text to hold out"),
   seed: count(RUN.seed, {}, "seed of the data's order, the adapter's initial values and dropout"),
   deterministic: engineOptions.deterministic,

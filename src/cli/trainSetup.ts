@@ -62,8 +62,7 @@ export async function setUp(
 
 async function readData(model: PretrainedModel, values: TrainValues): Promise<Dataset> {
   const { data: path, batchSize, seed, validation } = values;
-  const { maxPositions } = model.config;
-  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, maxPositions, batchSize);
+  const blockSize = fitBlockSize(values.blockSize, RUN.blockSize, model.config, batchSize);
   return openText(model, path, { batchSize, blockSize, seed, validation });
 }
 

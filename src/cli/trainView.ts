@@ -21,6 +21,8 @@ import type { Done, EvaluationSummary, EventOf, TrainEvent } from "./trainEvents
 import type { TrainValues } from "./trainOptions.ts";
 
 const PLOT_ROWS = 9;
+// Words of the prompt that is proposed.
+const NEXT_WORDS = 3;
 // Steps over which the loss of the progress line is a mean.
 const SMOOTHING = 10;
 
@@ -34,6 +36,8 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
   const losses: Point[] = [];
   // Held-out loss before the first step.
   let before: number | null = null;
+  // What the samples begin with.
+  let sampled = "";
 
   const heading = (text: string) => terminal.line(`\n${style.bold(text)}`);
 
@@ -90,6 +94,7 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
         say("", changeText(before, event.loss, style.good));
     },
     sample({ prompt, text }) {
+      sampled = prompt;
       const lines = wrap(`${prompt}${text}`.trim(), terminal.columns - 6);
       terminal.line();
       for (const line of lines) terminal.line(`    ${style.dim("│")} ${line}`);
@@ -122,7 +127,7 @@ export function trainView(terminal: Terminal, values: TrainValues): View<TrainEv
       heading("Saved");
       for (const [label, text] of savedRows(event)) say(label, text);
       heading("Next");
-      for (const command of nextCommands(event, values))
+      for (const command of nextCommands(event, values, sampled))
         terminal.line(`  ${style.accent(command)}`);
     },
   };
@@ -156,7 +161,7 @@ function savedRows(event: Done): [string, string][] {
 }
 
 /** What to try with the result. */
-function nextCommands({ adapter, model }: Done, values: TrainValues): string[] {
+function nextCommands({ adapter, model }: Done, values: TrainValues, sampled: string): string[] {
   const option = (name: string, value: string | number | undefined) =>
     value === undefined ? "" : ` ${name} ${shellWord(withoutSecrets(String(value)))}`;
   const tuned =
@@ -165,10 +170,18 @@ function nextCommands({ adapter, model }: Done, values: TrainValues): string[] {
       : `${option("--model", values.model)}${option("--adapter", adapter)}`;
   const held = values.validation === VALIDATION ? "" : option("--validation", values.validation);
   const text = `${option("--data", values.data)}${option("--block-size", values.blockSize)}${held}`;
+  const own = values.data === undefined ? NEXT_PROMPT : firstWords(sampled);
   const lowrank = ownInvocation();
   return [
-    `${lowrank} generate${tuned}${option("--prompt", values.samplePrompt ?? NEXT_PROMPT)}`,
+    `${lowrank} generate${tuned}${option("--prompt", values.samplePrompt ?? own)}`,
     `${lowrank} eval${tuned}${text}`,
     `${lowrank} inspect ${shellWord(adapter ?? model)}`,
   ];
+}
+
+/** A few words that begin a text, without control tokens before them; undefined if there are none. */
+function firstWords(text: string): string | undefined {
+  const line = text.replace(/^(?:\s|<[^\s<>]*>)+/, "").split(/[\n\ufffd]/)[0] ?? "";
+  const words = line.trim().split(/\s+/).slice(0, NEXT_WORDS).join(" ");
+  return words === "" ? undefined : words;
 }

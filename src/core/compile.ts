@@ -78,6 +78,12 @@ export function chooseModule(choice: ModuleChoice): ChosenModule {
   return chosen;
 }
 
+/** Throws for an engine that was not made by `init` or `Engine.create`, which choose a module. */
+export function expectChosen(chosen: ChosenModule | undefined): ChosenModule {
+  if (chosen !== undefined) return chosen;
+  throw new UsageError("An engine is made by `await init()` or `await Engine.create()`.");
+}
+
 function given(module: WebAssembly.Module): ChosenModule {
   // Asked of the tag, since a host may make its modules in another realm.
   if (module?.[Symbol.toStringTag] !== "WebAssembly.Module") {

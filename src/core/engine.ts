@@ -6,7 +6,7 @@
 //   engine.run(fn)  makes this engine the current one while fn runs
 
 import { countLeft, countTaken, makeRoom } from "./collect.ts";
-import { type ChosenModule, chooseModule } from "./compile.ts";
+import { type ChosenModule, chooseModule, expectChosen } from "./compile.ts";
 import { type EngineOptions, INITIAL_PAGES, maximumPages, PAGE } from "./engineOptions.ts";
 import { LowrankError, MemoryError, UsageError } from "./error.ts";
 import type { Exports } from "./exports.ts";
@@ -64,10 +64,7 @@ export class Engine {
     pool: ThreadPool | null,
     maximum: number,
   ) {
-    if (chosen === undefined) {
-      throw new UsageError("An engine is made by `await init()` or `await Engine.create()`.");
-    }
-    this.build = chosen.build;
+    this.build = expectChosen(chosen).build;
     this.deterministic = chosen.deterministic;
     this.wasm = guarded(wasm, {
       after: () => {

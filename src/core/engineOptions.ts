@@ -3,6 +3,7 @@
 import { UsageError } from "./error.ts";
 import { kindOf } from "./kind.ts";
 import { expectOptions, type OptionNames } from "./options.ts";
+import { optionName } from "./wording.ts";
 
 /** Bytes of a page of WebAssembly's memory. */
 export const PAGE = 65536;
@@ -52,6 +53,6 @@ export function maximumPages(options: EngineOptions): number {
   const maximum = typeof maximumMemory === "number" ? Math.floor(maximumMemory / PAGE) : 0;
   if (maximum >= INITIAL_PAGES && maximum <= 65536) return maximum;
   throw new UsageError(
-    `maximumMemory is ${kindOf(maximumMemory)} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
+    `${optionName("maximumMemory")} is ${kindOf(maximumMemory)} bytes; it must lie between ${INITIAL_PAGES * PAGE} (1 MiB) and ${65536 * PAGE} (4 GiB).`,
   );
 }

@@ -12,6 +12,7 @@ import {
   threadKind,
 } from "./features.ts";
 import { kindOf } from "./kind.ts";
+import { optionName } from "./wording.ts";
 
 /** What the engine's module exports for its threads. */
 export interface ThreadExports {
@@ -162,7 +163,9 @@ export function lateThreads(options: ThreadOptions): ThreadPool {
 /** @throws {UsageError} for a number of threads that no engine can have. */
 export function checkThreads(count: number | undefined): void {
   if (count === undefined || (Number.isInteger(count) && count >= 1 && count <= 64)) return;
-  throw new UsageError(`threads is ${kindOf(count)}; it must be a whole number from 1 to 64.`);
+  throw new UsageError(
+    `${optionName("threads")} is ${kindOf(count)}; it must be a whole number from 1 to 64.`,
+  );
 }
 
 /** The pool of an engine: of `count` threads that are there, or without a count one that starts late if it can. */

@@ -4,6 +4,7 @@
 
 import { UsageError } from "./error.ts";
 import { builtinModule, isEdge } from "./features.ts";
+import { optionName } from "./wording.ts";
 
 const FLAG = "experimental-wasm-revectorize";
 /** V8 before this spills the registers of the tiles that pay. */
@@ -52,6 +53,6 @@ export function widenVectors(): void {
   const fits = isNew && /^Node .* on x64$/.test(found) && v8 !== undefined;
   if (fits && isSet(v8)) return;
   throw new UsageError(
-    `wideVectors needs Node 24 or newer on x64, whose V8 has the flag --${FLAG}; this is ${found}. Leave the option out: the results are the same.`,
+    `${optionName("wideVectors")} needs Node 24 or newer on x64, whose V8 has the flag --${FLAG}; this is ${found}. Leave the option out: the results are the same.`,
   );
 }

@@ -1,8 +1,10 @@
 // A corpus of long documents, for pretraining: each is [begin token] text [end token], they are laid end to end and cut
 // into full rows in which they do not see each other. Which documents are held out is the caller's choice.
+
 import { FormatError } from "../core/error.ts";
 import { expectObject, expectText, wrongKind } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { type Document, encodeRecord } from "./documents.ts";
 import { cutBlocks, listInputs, packRows } from "./packing.ts";
@@ -57,7 +59,7 @@ export function corpusDataset(
   if (trainSizes.targets < blockSize) {
     throw new FormatError(
       `The corpus is too short: its ${train.length} texts have ${trainSizes.targets} tokens to predict, ` +
-        `but a row of ${blockSize} needs ${blockSize}. Take longer texts or a smaller blockSize.`,
+        `but a row of ${blockSize} needs ${blockSize}. Take longer texts or a smaller ${optionName("blockSize")}.`,
     );
   }
   const whole = validation.map(({ tokens }) => ({ tokens, trainedFrom: 0 }));

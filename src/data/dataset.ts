@@ -2,10 +2,12 @@
 // Batch i is a pure function of (seed, i): row g = i B + j of the stream belongs to epoch g div R (R rows an epoch), and
 // an epoch's order and shift come from generator (seed, epoch) alone. So a run resumes at any batch exactly, and a
 // batch may hold the end of one epoch and the beginning of the next.
+
 import { UsageError } from "../core/error.ts";
 import { expectObject, kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
+import { optionName } from "../core/wording.ts";
 import { type Batch, makeBatch, type Row } from "./batch.ts";
 import type { RowSource } from "./packing.ts";
 
@@ -76,13 +78,13 @@ const BATCH_RANGE: OptionNames<BatchRange> = { steps: true, from: true };
 /** Checks the options that all datasets share and returns the held-out part. */
 export function checkOptions(options: DatasetOptions): number {
   expectOptions(options, DATASET_OPTIONS, "a dataset");
-  checkCount("batchSize", options.batchSize, 1);
-  checkCount("blockSize", options.blockSize, 1);
-  checkCount("seed", options.seed ?? 0, 0);
+  checkCount(optionName("batchSize"), options.batchSize, 1);
+  checkCount(optionName("blockSize"), options.blockSize, 1);
+  checkCount(optionName("seed"), options.seed ?? 0, 0);
   const { validation = 0.1 } = options;
   if (typeof validation === "number" && validation >= 0 && validation < 1) return validation;
   throw new UsageError(
-    `validation is ${kindOf(validation)}; expected the part of the text to hold out, from 0 to below 1.`,
+    `${optionName("validation")} is ${kindOf(validation)}; expected the part of the text to hold out, from 0 to below 1.`,
   );
 }
 

@@ -1,7 +1,9 @@
 // Plain text as one long document: cut into contiguous blocks, each target predicted from its own block. The tail end
 // of the text is held out, from the beginning of a line (or of a word) on; the two parts are encoded apart, so that
 // the bytes of the held-out part are known exactly. Rows begin anywhere in the text, so nothing is put before it.
+
 import { FormatError } from "../core/error.ts";
+import { optionName } from "../core/wording.ts";
 import { checkOptions, Dataset, type DatasetOptions } from "./dataset.ts";
 import { encodeText, textBytes } from "./documentTokens.ts";
 import { cutBlocks, cutWhole } from "./packing.ts";
@@ -53,7 +55,7 @@ export function textDataset(
   if (train.length < blockSize + 1) {
     throw new FormatError(
       `${name} is too short: ${train.length} tokens are left to train on (${held.length} are held out), ` +
-        `but a block of ${blockSize} needs ${blockSize + 1}. Take a longer text, a smaller blockSize ` +
+        `but a block of ${blockSize} needs ${blockSize + 1}. Take a longer text, a smaller ${optionName("blockSize")} ` +
         "or a smaller held-out part.",
     );
   }

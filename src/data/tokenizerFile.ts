@@ -1,6 +1,7 @@
 // A tokenizer.json where it lies. The file is a stranger's and may be large: its syntax is checked once, its small
 // members become objects when they are asked for, and what nobody asks for is stepped over.
 import { FormatError } from "../core/error.ts";
+import { foreignKind } from "../core/foreign.ts";
 import { JsonReader } from "../core/json-reader.ts";
 import { decode } from "../core/json-string.ts";
 import { bytesOf } from "../core/realm.ts";
@@ -52,6 +53,8 @@ export class TokenizerFile {
   /** @throws FormatError for what is no object of JSON, or nested deeper than any tokenizer.json */
   constructor(source: string | Uint8Array | object) {
     this.#bytes = utf8Of(source);
+    const kind = foreignKind(this.#bytes);
+    if (kind !== null) throw new FormatError(`${FILE} ${kind}`);
     let reader: JsonReader;
     try {
       reader = new JsonReader(this.#bytes, FILE);

@@ -1,6 +1,8 @@
 // Bytes to text, strictly: a training text with a broken character is refused with the offset of the first byte that
 // is not UTF-8 (RFC 3629), instead of being trained on with U+FFFD in its place.
+
 import { FormatError, UsageError } from "../core/error.ts";
+import { foreignKind, isLfsPointer } from "../core/foreign.ts";
 import { expectText, kindOf } from "../core/kind.ts";
 import { bytesOf, isShared } from "../core/realm.ts";
 
@@ -41,6 +43,8 @@ export function invalidUtf8Offset(bytes: Uint8Array): number {
 
 /** The error about bytes that are no UTF-8; `name` says what they are. */
 export function utf8Error(bytes: Uint8Array, name: string): FormatError {
+  const kind = foreignKind(bytes);
+  if (kind !== null) return new FormatError(`${name} ${kind}`);
   const offset = invalidUtf8Offset(bytes);
   if (offset < 0) {
     return new FormatError(
@@ -57,6 +61,12 @@ export function utf8Error(bytes: Uint8Array, name: string): FormatError {
   );
 }
 
+/** A pointer of Git LFS is valid UTF-8, but never the text that is meant. */
+function refusePointer(bytes: Uint8Array, name: string): void {
+  if (!isLfsPointer(bytes)) return;
+  throw utf8Error(bytes, name);
+}
+
 /** Browsers refuse to decode a view of shared memory: copy it. */
 function own(bytes: Uint8Array): Uint8Array {
   return isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
@@ -68,6 +78,7 @@ function own(bytes: Uint8Array): Uint8Array {
  * @throws FormatError with the byte offset if the bytes are not UTF-8
  */
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
+  refusePointer(bytes, name);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(own(bytes));
   } catch {
@@ -81,6 +92,7 @@ export function asUtf8(source: string | Uint8Array | ArrayBuffer, name: string):
   if (typeof source === "string") return new TextEncoder().encode(asText(source, name));
   const bytes = bytesOf(source);
   if (bytes === null) throw notText(source, name);
+  refusePointer(bytes, name);
   const decoder = new TextDecoder("utf-8", { fatal: true });
   try {
     for (let at = 0; at < bytes.length; at += CHUNK) {

@@ -9,7 +9,7 @@ import {
   modelTypeOf,
   type SourceFor,
 } from "../adapters/inject.ts";
-import type { LoraConfig } from "../adapters/lora.ts";
+import type { LoraConfig } from "../adapters/loraConfig.ts";
 import type { AnyMethod, Site } from "../adapters/method.ts";
 import { type AnyAdapter, baseParameters, expectModel } from "../adapters/set.ts";
 import { noting } from "../adapters/source.ts";
@@ -33,7 +33,7 @@ import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./ad
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
-import { formatPeftConfig, inKeys, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import { formatPeftConfig, inKeysOfFile, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
@@ -208,18 +208,16 @@ export async function loadAdapter<C extends object = LoraConfig>(
       const values = toFloat32(storedAt(matched.found, path, key));
       return leaf(shape, (out) => out.set(values), { persistent: true });
     });
-  const adapter = addAdapter(model, method, {
-    config,
-    adapterName,
-    source: fromFile,
-    // Those on the targets come between.
-    warnings: (remarks) => [
-      ...parsed.warnings,
-      ...remarks.map((remark) => inKeys(remark, method)),
-      ...matched.warnings,
-    ],
-    origin: parsed.config,
-  });
+  const adapter = inKeysOfFile(method, () =>
+    addAdapter(model, method, {
+      config,
+      adapterName,
+      source: fromFile,
+      // Those on the targets come between.
+      warnings: (remarks) => [...parsed.warnings, ...remarks, ...matched.warnings],
+      origin: parsed.config,
+    }),
+  );
   if (activate) activateOrRemove(model, adapterName);
   if (source.directory !== undefined && marks !== null) notePlace(adapter, source.directory, marks);
   return adapter as unknown as Adapter<C>;
@@ -252,7 +250,7 @@ function findSitesOf(
   file: string,
 ): readonly Site[] {
   try {
-    return findSites(model, method, config).sites;
+    return inKeysOfFile(method, () => findSites(model, method, config).sites);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     const shown = [...tensors]
@@ -260,7 +258,7 @@ function findSitesOf(
       .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
     throw new FormatError(
-      `${file} does not fit this model: ${inKeys(error.message, method)} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
         "Load it onto the model that it was made for.",
     );
   }

@@ -3,6 +3,7 @@
 import { FormatError, UsageError } from "../core/error.ts";
 import { type FileParts, type Gate, partsOf, readParts } from "../core/file-parts.ts";
 import { fileSystem, kindOfPath } from "../core/files.ts";
+import { BEGINNING, foreignKind, foreignName } from "../core/foreign.ts";
 import { isLocation, type PathLike, placeOf } from "../core/location.ts";
 import { finishPending, lookAt, readCurrent, withCurrent } from "../core/pending.ts";
 import { bytesOf, isMap } from "../core/realm.ts";
@@ -59,6 +60,7 @@ function fromDirectory(path: string): FileSource {
   const kind = kindOfPath(path);
   if (kind !== "directory") {
     refusePickle(path);
+    if (kind === "file") refuseForeign(path);
     const found = kind === null ? "there is nothing" : "it is a file";
     throw new UsageError(
       `${quote(path)} is not a directory: ${found}. Give the directory that holds config.json or ` +
@@ -130,11 +132,22 @@ function fromBytes(
   };
 }
 
+/** So many directories are looked into for one that was meant. */
+const MOST_LOOKED_AT = 100;
+
 /** Reads a file that must be there. */
 export async function readRequired(source: FileSource, file: string): Promise<Uint8Array> {
   const bytes = await source.read(file);
   if (bytes !== null) return bytes;
   const names = source.list();
+  const other = names?.find((name) => foreignName(name) !== null);
+  if (other !== undefined) {
+    throw new FormatError(
+      `There is no ${file} in ${source.name}; ${quote(other)} ${foreignName(other)}`,
+    );
+  }
+  const inner = source.directory === undefined ? undefined : directoryWith(source, file);
+  const hint = inner === undefined ? "" : ` Did you mean ${quote(inner)}?`;
   const shown = names?.slice(0, 10).map(quote).join(", ");
   const reason = source.why?.(file) ?? null;
   const found =
@@ -143,7 +156,23 @@ export async function readRequired(source: FileSource, file: string): Promise<Ui
         ? ""
         : `: ${reason}`
       : `; found ${shown === "" ? "nothing" : shown}`;
-  throw new FormatError(`There is no ${file} in ${source.name}${found}.`);
+  throw new FormatError(`There is no ${file} in ${source.name}${found}.${hint}`);
+}
+
+/** A directory below that holds the file, as that of a run holds an adapter and a model. */
+function directoryWith({ name: path, list }: FileSource, file: string): string | undefined {
+  const base = path.replace(/\/+$/, "");
+  return list()
+    ?.slice(0, MOST_LOOKED_AT)
+    .map((name) => `${base}/${name}`)
+    .find((inner) => kindOfPath(`${inner}/${file}`) === "file");
+}
+
+/** Throws if a file is of a kind that its first bytes tell. */
+function refuseForeign(path: string): void {
+  const { head } = readParts(path, (_, size) => Math.min(size, BEGINNING), false);
+  const kind = foreignKind(head);
+  if (kind !== null) throw new FormatError(`${quote(path)} ${kind}`);
 }
 
 /** Throws if `file` is of a kind that stores weights as a Python pickle. */

@@ -4,6 +4,7 @@
 // is written back as it stands, and read when a key asks for it.
 
 import { FormatError } from "../core/error.ts";
+import { foreignKind } from "../core/foreign.ts";
 import { JsonReader, quote } from "../core/json-reader.ts";
 import { decode } from "../core/json-string.ts";
 
@@ -113,6 +114,8 @@ export function parseJsonObject(
   file: string,
   texts: readonly string[] = [],
 ): JsonObject {
+  const kind = foreignKind(bytes);
+  if (kind !== null) throw new FormatError(`${file} ${kind}`);
   const reader = new JsonReader(bytes, file);
   reader.skipByteOrderMark();
   if (reader.peek() !== "{") {

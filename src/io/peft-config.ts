@@ -6,6 +6,7 @@ import { type AnyMethod, foreignKeysOf } from "../adapters/method.ts";
 import { methods } from "../adapters/methods.ts";
 import { type OptionRow, resolveValues, rowsOf } from "../adapters/option.ts";
 import { FormatError, UsageError } from "../core/error.ts";
+import { inWordsOf } from "../core/wording.ts";
 import { Fields } from "./fields.ts";
 import {
   formatJson,
@@ -132,28 +133,26 @@ function findMethod(fields: Fields): AnyMethod {
 function readOptions(method: AnyMethod, fields: Fields): object {
   const { file } = fields;
   try {
-    const config = resolveValues(
-      method.options,
-      (_, { key, stored }: OptionRow<unknown>) => {
+    return inKeysOfFile(method, () => {
+      const config = resolveValues(method.options, (_, { key, stored }: OptionRow<unknown>) => {
         const value = plain(fields.get(key));
         return stored === undefined || value === null ? value : stored(value);
-      },
-      (_, { key }) => key,
-    );
-    method.check?.(config);
-    return config;
+      });
+      method.check?.(config);
+      return config;
+    });
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${inKeys(error.message, method)}`);
+    throw new FormatError(`${file}: ${error.message}`);
   }
 }
 
-/** A sentence about options, with the keys of the file instead of the options' names. */
-export function inKeys(sentence: string, { options }: AnyMethod): string {
-  return rowsOf<object>(options).reduce<string>(
-    (text, [name, { key }]) => text.replaceAll(new RegExp(`\\b${name as string}\\b`, "g"), key),
-    sentence,
+/** Runs what speaks of options of this method that came from an adapter_config.json: it calls them by their keys. */
+export function inKeysOfFile<T>({ options }: AnyMethod, fn: () => T): T {
+  const keys = new Map<string, string>(
+    rowsOf<object>(options).map(([name, { key }]) => [name as string, key]),
   );
+  return inWordsOf((option) => keys.get(option), fn);
 }
 
 function plain(value: JsonTree): unknown {

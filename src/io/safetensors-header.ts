@@ -3,7 +3,9 @@
 //   N bytes   JSON: { "__metadata__"?: {string: string}, "<tensor>": {"dtype", "shape", "data_offsets"}, ... }
 //   rest      data, without hole or overlap; offsets count from the end of the header
 // Every error names the file and the tensor. Time and memory are linear in the header, at most 100 MB of it.
+
 import { FormatError, UsageError } from "../core/error.ts";
+import { foreignKind } from "../core/foreign.ts";
 import { JsonReader, quote } from "../core/json-reader.ts";
 import { type Dtype, dtypes, isDtype, tensorBytes } from "./dtype.ts";
 
@@ -86,6 +88,7 @@ export function readHeader(
   const dataStart = headerEnd(bytes, size, file);
   const dataLength = size - dataStart;
   const reader = new JsonReader(bytes.subarray(LENGTH_BYTES, dataStart), `The header of ${file}`);
+  if (reader.peek() !== "{") refuseForeign(bytes, file);
   // What breaks the grammar is refused before anything is built; of a very long header that would cost time.
   if (dataStart <= SCANNED && reader.peek() === "{") {
     reader.skip();
@@ -132,8 +135,15 @@ export function readHeader(
   return { metadata: metadata ?? new Map(), tensors: sorted, dataStart, give };
 }
 
+/** Throws for a file that begins like one of another kind. */
+function refuseForeign(bytes: Uint8Array, file: string): void {
+  const kind = foreignKind(bytes);
+  if (kind !== null) throw new FormatError(`${file} ${kind}`);
+}
+
 function readLength(bytes: Uint8Array, size: number, file: string): number {
   if (bytes.length < LENGTH_BYTES) {
+    refuseForeign(bytes, file);
     throw new FormatError(
       `${file} is too small for a safetensors file: it has ${bytes.length} bytes, and the length of the ` +
         "header alone takes 8. Fetch or copy it again.",
@@ -141,6 +151,8 @@ function readLength(bytes: Uint8Array, size: number, file: string): number {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES);
   const length = view.getBigUint64(0, true);
+  const isPossible = length <= BigInt(MAX_HEADER) && LENGTH_BYTES + Number(length) <= size;
+  if (!isPossible) refuseForeign(bytes, file);
   if (length > BigInt(MAX_HEADER)) {
     throw new FormatError(
       `${file} announces a header of ${length} bytes, too large: at most ${MAX_HEADER} are allowed. ` +

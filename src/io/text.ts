@@ -1,10 +1,12 @@
 // Text to train on: a file, a string or bytes, records, or the text that comes with the package.
+
 import { FormatError, UsageError } from "../core/error.ts";
 import { readFile } from "../core/files.ts";
 import { expectObject, wrongKind } from "../core/kind.ts";
 import { type PathLike, placeOf } from "../core/location.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { withoutSecrets } from "../core/secrets.ts";
+import { optionName } from "../core/wording.ts";
 import type { Dataset, DatasetOptions } from "../data/dataset.ts";
 import { documentsDataset } from "../data/jsonlDataset.ts";
 import { formOf, readRecords, recordsOf } from "../data/records.ts";
@@ -79,7 +81,9 @@ export async function loadText(model: TextModel, options: LoadTextOptions = {}):
       window === undefined
         ? `but the model has ${maxPositions} positions`
         : `past the window of ${window} tokens, which is as far as this model is supported`;
-    throw new UsageError(`blockSize is ${blockSize}, ${limit}. Use a smaller blockSize.`);
+    throw new UsageError(
+      `${optionName("blockSize")} is ${blockSize}, ${limit}. Use a smaller one.`,
+    );
   }
   const rows = { ...rest, batchSize, blockSize };
   if (text !== undefined) return textDataset(tokenizer, text, rows);

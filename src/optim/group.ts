@@ -3,6 +3,7 @@
 import { UsageError } from "../core/error.ts";
 import { isIterable, kindOf, wrongKind } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Parameters with settings of their own; what is not given is the optimizer's. */
@@ -31,8 +32,8 @@ export class Group {
 
   constructor(params: readonly Tensor[], lr: number, weightDecay: number) {
     this.params = params;
-    this.#lr = expectNotNegative("lr", lr);
-    this.#weightDecay = expectNotNegative("weightDecay", weightDecay);
+    this.#lr = expectNotNegative(optionName("lr"), lr);
+    this.#weightDecay = expectNotNegative(optionName("weightDecay"), weightDecay);
   }
 
   /** Learning rate, before the schedule's factor. */
@@ -41,7 +42,7 @@ export class Group {
   }
 
   set lr(value: number) {
-    this.#lr = expectNotNegative("lr", value);
+    this.#lr = expectNotNegative(optionName("lr"), value);
   }
 
   get weightDecay(): number {
@@ -49,7 +50,7 @@ export class Group {
   }
 
   set weightDecay(value: number) {
-    this.#weightDecay = expectNotNegative("weightDecay", value);
+    this.#weightDecay = expectNotNegative(optionName("weightDecay"), value);
   }
 }
 

@@ -7,9 +7,9 @@
 
 import { current } from "../core/engine.ts";
 import { UsageError } from "../core/error.ts";
-
 import { kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 
 /** The factor of the step that follows `step` steps. */
 export type Schedule = (step: number) => number;
@@ -37,7 +37,7 @@ function expectWhole(name: string, value: number): void {
 /** `after` gets the steps done since the warm-up. */
 function withWarmup(options: WarmupOptions, after: (done: number) => number): Schedule {
   const { warmupSteps = 0 } = options;
-  expectWhole("warmupSteps", warmupSteps);
+  expectWhole(optionName("warmupSteps"), warmupSteps);
   return (step) => {
     expectWhole("The schedule's step", step);
     return step < warmupSteps ? step / warmupSteps : after(step - warmupSteps);
@@ -51,8 +51,8 @@ function withDecay(
 ): Schedule {
   expectOptions(options, DECAY_OPTIONS, name);
   const { steps, warmupSteps = 0 } = options;
-  expectWhole("steps", steps);
-  expectWhole("warmupSteps", warmupSteps);
+  expectWhole(optionName("steps"), steps);
+  expectWhole(optionName("warmupSteps"), warmupSteps);
   const length = steps - warmupSteps;
   return withWarmup(options, (done) => (done >= length ? 0 : decay(done, length)));
 }

@@ -6,6 +6,7 @@ import { UsageError } from "../core/error.ts";
 import { expectNumber, kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { recording } from "../core/recording.ts";
+import { optionName } from "../core/wording.ts";
 import { LEAF_OPTIONS, type LeafOptions, leaf } from "./record.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -29,7 +30,7 @@ const UNIFORM_OPTIONS: OptionNames<UniformOptions> = { ...RANDOM_OPTIONS, low: t
 export function splitSeed(seed: number): readonly [number, number] {
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw new UsageError(
-      `The seed is ${kindOf(seed)}; it must be a whole number from 0 to 2^53 - 1.`,
+      `${optionName("seed")} is ${kindOf(seed)}; it must be a whole number from 0 to 2^53 - 1.`,
     );
   }
   return [seed >>> 0, Math.floor(seed / 4294967296)];

@@ -3,6 +3,7 @@
 import { expectModel } from "../adapters/set.ts";
 import { UsageError } from "../core/error.ts";
 import { expectNumber, expectObject, isIterable, wrongKind } from "../core/kind.ts";
+import { optionName } from "../core/wording.ts";
 import { Dataset } from "../data/dataset.ts";
 import { checkBatch, type TokenBatch } from "../nn/batch.ts";
 import type { Transformer } from "../nn/transformer.ts";
@@ -82,7 +83,7 @@ export function evaluate(model: Transformer, data: Dataset | Iterable<TokenBatch
   }
   if (tokens === 0) {
     throw new UsageError(
-      "There is nothing to evaluate: no batch holds a target. Hold out a part of the text (validation above 0).",
+      `There is nothing to evaluate: no batch holds a target. Hold out a part of the text (${optionName("validation")} above 0).`,
     );
   }
   const loss = sum / tokens;

@@ -8,6 +8,7 @@ import { Field } from "../core/op.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import { recording } from "../core/recording.ts";
+import { optionName } from "../core/wording.ts";
 import { expectInWindow, KvCache } from "../nn/cache.ts";
 import type { Transformer } from "../nn/transformer.ts";
 import { type Captured, capture } from "../tensor/capture.ts";
@@ -126,10 +127,11 @@ function* decode(
   const { maxNewTokens = 100, stopTokens = model.stopTokens } = options;
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
     throw new UsageError(
-      `maxNewTokens is ${kindOf(maxNewTokens)}; it must be a whole number of at least 0.`,
+      `${optionName("maxNewTokens")} is ${kindOf(maxNewTokens)}; it must be a whole number of at least 0.`,
     );
   }
-  if (!isNumberList(stopTokens)) throw wrongKind("stopTokens", stopTokens, "an array of token ids");
+  if (!isNumberList(stopTokens))
+    throw wrongKind(optionName("stopTokens"), stopTokens, "an array of token ids");
   for (const prompt of prompts) expectTokens(prompt, model.config.vocabSize);
   const length = prompts[0]?.length ?? 0;
   if (length === 0) {

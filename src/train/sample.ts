@@ -5,6 +5,7 @@ import { LowrankError, UsageError } from "../core/error.ts";
 import { expectInstance, expectTyped, kindOf } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
+import { optionName } from "../core/wording.ts";
 import { tensor } from "../tensor/create.ts";
 import { noGrad, scope } from "../tensor/scope.ts";
 import { softmax } from "../tensor/softmax.ts";
@@ -32,14 +33,18 @@ export function checkSampling(options: SampleOptions): Required<SampleOptions> {
     !(typeof temperature === "number" && temperature >= 0 && temperature < Number.POSITIVE_INFINITY)
   ) {
     throw new UsageError(
-      `temperature is ${kindOf(temperature)}; it must be a number of at least 0.`,
+      `${optionName("temperature")} is ${kindOf(temperature)}; it must be a number of at least 0.`,
     );
   }
   if (!Number.isInteger(topK) || topK < 0) {
-    throw new UsageError(`topK is ${kindOf(topK)}; it must be a whole number, 0 for no limit.`);
+    throw new UsageError(
+      `${optionName("topK")} is ${kindOf(topK)}; it must be a whole number, 0 for no limit.`,
+    );
   }
   if (!(typeof topP === "number" && topP > 0 && topP <= 1)) {
-    throw new UsageError(`topP is ${kindOf(topP)}; it must be above 0 and at most 1.`);
+    throw new UsageError(
+      `${optionName("topP")} is ${kindOf(topP)}; it must be above 0 and at most 1.`,
+    );
   }
   return { temperature, topK, topP };
 }

@@ -3,6 +3,7 @@
 import { UsageError } from "../core/error.ts";
 import { expectBoolean, kindOf, wrongKind } from "../core/kind.ts";
 import { expectOptions, type OptionNames } from "../core/options.ts";
+import { optionName } from "../core/wording.ts";
 import {
   constantSchedule,
   cosineSchedule,
@@ -37,7 +38,8 @@ export function settingsOf(options: TrainerOptions): Settings {
   expectOptions(options, OPTIONS, "Trainer");
   const { steps } = options;
   splitSeed(options.seed ?? 0);
-  if (typeof steps !== "number") throw wrongKind("steps", steps, "a whole number of at least 0");
+  if (typeof steps !== "number")
+    throw wrongKind(optionName("steps"), steps, "a whole number of at least 0");
   const settings: Settings = {
     steps,
     lr: options.lr ?? 2e-3,
@@ -55,17 +57,17 @@ export function settingsOf(options: TrainerOptions): Settings {
   const whole = (name: "steps" | "warmupSteps" | "gradientAccumulation", least: number): void => {
     if (Number.isInteger(settings[name]) && settings[name] >= least) return;
     throw new UsageError(
-      `${name} is ${kindOf(settings[name])}; it must be a whole number of at least ${least}.`,
+      `${optionName(name)} is ${kindOf(settings[name])}; it must be a whole number of at least ${least}.`,
     );
   };
-  expectBoolean("gradientCheckpointing", settings.gradientCheckpointing);
-  expectBoolean("full", settings.full);
+  expectBoolean(optionName("gradientCheckpointing"), settings.gradientCheckpointing);
+  expectBoolean(optionName("full"), settings.full);
   whole("steps", 0);
   whole("warmupSteps", 0);
   whole("gradientAccumulation", 1);
   if (!(typeof settings.maxGradNorm === "number" && settings.maxGradNorm >= 0)) {
     throw new UsageError(
-      `maxGradNorm is ${kindOf(settings.maxGradNorm)}; it must be at least 0 (0: no clipping).`,
+      `${optionName("maxGradNorm")} is ${kindOf(settings.maxGradNorm)}; it must be at least 0 (0: no clipping).`,
     );
   }
   return settings;
@@ -78,6 +80,6 @@ export function makeSchedule(settings: Settings): Schedule {
   if (schedule === "linear") return linearSchedule({ warmupSteps, steps });
   if (schedule === "cosine") return cosineSchedule({ warmupSteps, steps });
   throw new UsageError(
-    `schedule is ${kindOf(schedule)}; it must be "constant", "linear" or "cosine".`,
+    `${optionName("schedule")} is ${kindOf(schedule)}; it must be "constant", "linear" or "cosine".`,
   );
 }

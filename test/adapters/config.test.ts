@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type LoraOptions, resolveLoraConfig } from "../../src/adapters/lora.ts";
+import { type LoraOptions, resolveLoraConfig } from "../../src/adapters/loraConfig.ts";
 import { UsageError } from "../../src/core/error.ts";
 
 test("the defaults are PEFT's", () => {

@@ -3,7 +3,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { AdaptedLinear } from "../../src/adapters/adaptedLinear.ts";
-import { injectLora, type LoraOptions } from "../../src/adapters/lora.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
+import type { LoraOptions } from "../../src/adapters/loraConfig.ts";
 import { Engine } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";
 import { adapterFiles, loadAdapter } from "../../src/io/adapter.ts";

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type LoraOptions, LoraScales, lora, resolveLoraConfig } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { type LoraOptions, resolveLoraConfig } from "../../src/adapters/loraConfig.ts";
+import { LoraScales } from "../../src/adapters/loraScale.ts";
 import { type ModulePath, matchTargets } from "../../src/adapters/target.ts";
 import { init } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";

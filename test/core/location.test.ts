@@ -103,7 +103,7 @@ test("what names no place is refused with what is expected", () => {
     ["", /not an empty text/],
     [null, /^X is null, but/],
     [undefined, /^X is undefined, but/],
-    [7, /^X is the number 7, but/],
+    [7, /^X is 7, but/],
     [["a"], /^X is an array, but/],
     [new Uint8Array(3), /^X is an? Uint8Array, but/],
   ];

@@ -1,7 +1,7 @@
 import vm from "node:vm";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { resolveLoraConfig } from "../../src/adapters/lora.ts";
+import { resolveLoraConfig } from "../../src/adapters/loraConfig.ts";
 import { chooseModule } from "../../src/core/compile.ts";
 import { init } from "../../src/core/engine.ts";
 import { UsageError } from "../../src/core/error.ts";

@@ -3,7 +3,8 @@
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, type LoraOptions } from "../../src/adapters/lora.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
+import type { LoraOptions } from "../../src/adapters/loraConfig.ts";
 import { init } from "../../src/core/engine.ts";
 import { ENGINE_REVISION } from "../../src/core/revision.ts";
 import { adapterFiles, loadAdapter, saveAdapter } from "../../src/io/adapter.ts";

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type LoraConfig, lora, resolveLoraConfig } from "../../src/adapters/lora.ts";
+import { lora } from "../../src/adapters/lora.ts";
+import { type LoraConfig, resolveLoraConfig } from "../../src/adapters/loraConfig.ts";
 import { FormatError } from "../../src/core/error.ts";
 import { formatPeftConfig, parsePeftConfig } from "../../src/io/peft-config.ts";
 

@@ -3,7 +3,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { injectLora, type LoraOptions } from "../../src/adapters/lora.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
+import type { LoraOptions } from "../../src/adapters/loraConfig.ts";
 import type { CounterName } from "../../src/core/op.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";

@@ -1,7 +1,8 @@
 // A training step in both forms, captured and eager, to compare their bits.
 
 import * as assert from "uvu/assert";
-import { injectLora, type LoraConfig } from "../../src/adapters/lora.ts";
+import { injectLora } from "../../src/adapters/lora.ts";
+import type { LoraConfig } from "../../src/adapters/loraConfig.ts";
 import type { Engine } from "../../src/core/engine.ts";
 import type { TokenBatch } from "../../src/nn/batch.ts";
 import type { ModelConfig } from "../../src/nn/config.ts";
