@@ -12,7 +12,7 @@
 
 import { allocate } from "../memory/allocate";
 import { arenaAllocate } from "../memory/arena";
-import { MOST, release } from "../memory/heap";
+import { release } from "../memory/heap";
 import { bounded } from "../memory/size";
 import { state } from "../memory/state";
 import { Op } from "../tensor/op";
@@ -252,7 +252,7 @@ export function makePlan(first: usize, loss: usize): bool {
   planForward(first, rows);
   if (loss != 0) planBackward(loss, n);
   const total = max<u64>(assignOffsets(rows, 3 * n), 64);
-  const block: usize = total > MOST ? 0 : blockOf(total);
+  const block = blockOf(total);
   let done = block != 0;
   for (let r = first; r != 0; r = tensor(r).next) {
     if (done) done = give(tensor(r), block);

@@ -82,8 +82,6 @@ test("the engine puts no number of 64 bits together of two attributes", () => {
 
 /** Files above 300 lines, and why they are one file. */
 const long: Readonly<Record<string, string>> = {
-  "src/adapters/lora.ts":
-    "a method is one file: its options, its equation and what files say of it",
   "test/adapters/anyMethod.test.ts": "one table, whose columns are the properties",
   "assembly/ops/linear.ts": "one op",
   "assembly/ops/norm.ts": "one op",
