@@ -174,7 +174,8 @@ export class AdapterSet {
   }
 
   #checkNames(names: readonly string[]): void {
-    if (!Array.isArray(names)) throw wrongKind("The adapters", names, "an array of their names");
+    if (!Array.isArray(names))
+      throw wrongKind("The list of adapters", names, "an array of their names");
     for (const name of names) {
       if (this.#adapters.has(name)) continue;
       const known = [...this.#adapters.keys()];

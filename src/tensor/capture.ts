@@ -18,6 +18,7 @@
 
 import { current, type Engine, type Lifetime } from "../core/engine.ts";
 import { LowrankError, UsageError } from "../core/error.ts";
+import { expectFunction } from "../core/kind.ts";
 import { Field } from "../core/op.ts";
 import {
   type Around,
@@ -259,6 +260,7 @@ class Program<R> implements Recording {
  * @throws UsageError for what cannot be repeated, inside a scope, or for an async function; whatever `fn` throws.
  */
 export function capture<A extends readonly unknown[], R>(fn: (...args: A) => R): Captured<A, R> {
+  expectFunction("What capture() records", fn);
   let program: Program<R> | null = null;
   let recordings = 0;
   const dispose = (): void => {

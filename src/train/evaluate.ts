@@ -64,6 +64,7 @@ export function evaluate(model: Transformer, data: Dataset | Iterable<TokenBatch
       "What is evaluated",
       batches,
       "a dataset, whose held-out part is taken, or batches",
+      typeof batches === "object" ? "Put a single batch into an array." : "",
     );
   }
   const { engine, training } = model;

@@ -30,6 +30,8 @@ const others: readonly (readonly [string, unknown])[] = [
 /** What a call gives at once, and what it gives when it is waited for or walked through. */
 async function run({ run: fn }: Call, args: readonly unknown[]): Promise<void> {
   const result: unknown = await (fn as (...given: unknown[]) => unknown)(...args);
+  // A schedule, a captured step: what they are given is not of the right kind either.
+  if (typeof result === "function") result(null);
   const steps = result as { next?: () => { done?: boolean } } | null | undefined;
   if (typeof steps?.next !== "function") return;
   for (let i = 0; i < 3; i++) if (steps.next().done) return;

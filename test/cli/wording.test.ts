@@ -151,6 +151,24 @@ test("errors and remarks of runs name flags", async () => {
   }
 });
 
+test("the command that a run proposes for generating begins with words of the run's text", async () => {
+  const data = join(place(), "log.txt");
+  mkdirSync(join(data, ".."));
+  writeFileSync(data, "The keeper lit the lamp at dusk, and it burned.\n".repeat(60));
+  const words = ["train", "--model", model, "--data", data, "--steps", "1", "--block-size", "16"];
+  const prompt = async (...more: string[]): Promise<string | undefined> => {
+    const { code, stdout } = await lowrankHere([...words, "--out", place(), ...more]);
+    assert.is(code, 0);
+    const line = stdout.split("\n").find((text) => / generate /.test(text)) ?? "";
+    return / --prompt (?:'([^']*)'|(\S+))/.exec(line)?.slice(1).join("");
+  };
+  // Held-out rows begin with a line, or go on in the middle of one.
+  const own = (await prompt("--max-new-tokens", "4"))!;
+  assert.ok("The keeper lit the lamp at dusk, and it burned.".includes(own) && own.length > 3, own);
+  assert.is(await prompt("--max-new-tokens", "4", "--sample-prompt", "At noon"), "At noon");
+  assert.is(await prompt("--max-new-tokens", "0"), undefined);
+});
+
 test("errors about adapter_config.json name its keys", () => {
   const wrong: Readonly<Record<string, unknown>> = {
     r: -1,
