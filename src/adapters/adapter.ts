@@ -30,6 +30,17 @@ export interface AdapterParts<C extends object, M extends Module> {
   readonly origin?: Origin | undefined;
 }
 
+const known = new WeakSet<object>();
+
+/** The only way to an adapter: its parts have been checked. */
+export function makeAdapter<C extends object, M extends Module>(
+  parts: AdapterParts<C, M>,
+  set: AdapterSet,
+): Adapter<C, M> {
+  known.add(parts);
+  return new Adapter(parts, set);
+}
+
 /** A named adapter on a model: its tensors, and whether it takes part, as itself or merged. */
 export class Adapter<C extends object = LoraConfig, M extends Module = Transformer> {
   readonly name: string;
@@ -44,7 +55,13 @@ export class Adapter<C extends object = LoraConfig, M extends Module = Transform
   readonly #tensors: ReadonlyMap<string | null, AdapterTensors>;
   readonly #set: AdapterSet;
 
+  /** @throws UsageError unless the library itself makes it */
   constructor(parts: AdapterParts<C, M>, set: AdapterSet) {
+    if (!known.has(parts)) {
+      throw new UsageError(
+        "An adapter is made by injectLora() or loadAdapter(), not by new Adapter().",
+      );
+    }
     this.name = parts.name;
     this.model = parts.model;
     this.method = parts.method;

@@ -13,7 +13,7 @@ import type { PackOptions } from "../tensor/pack.ts";
 import { splitSeed } from "../tensor/random.ts";
 import { allOrNothing, leaf } from "../tensor/record.ts";
 import { AdaptedModule } from "./adaptedModule.ts";
-import { Adapter, type Origin } from "./adapter.ts";
+import { type Adapter, makeAdapter, type Origin } from "./adapter.ts";
 import type { AdapterLayer } from "./layer.ts";
 import type { AdapterMethod, Site, TensorSource } from "./method.ts";
 import { resolveOptions } from "./option.ts";
@@ -109,7 +109,7 @@ export function addAdapter<C extends object, S, M extends Module>(
     return made;
   });
   const parts = { name: adapterName, model, method, config, layers, tensors, origin };
-  const adapter = new Adapter<C, M>({ ...parts, warnings: warnings?.(remarks) ?? remarks }, set);
+  const adapter = makeAdapter<C, M>({ ...parts, warnings: warnings?.(remarks) ?? remarks }, set);
   set.add(adapter);
   return adapter;
 }

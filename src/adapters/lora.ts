@@ -57,6 +57,7 @@ export class LoraLayer implements AdapterLayer {
   }
 
   merged(weight: Tensor, bias: Tensor | null): Merged {
+    expectTensor("LoraLayer", weight);
     return { weight: weight.add(this.delta()), bias };
   }
 }

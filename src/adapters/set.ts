@@ -111,6 +111,7 @@ export class AdapterSet {
    * @throws UsageError for a name that there is not, or adapters that do not go together; then nothing has changed.
    */
   activate(names: readonly string[]): void {
+    this.#checkNames(names);
     this.#take(
       names,
       this.merged.filter((name) => names.includes(name)),
@@ -129,6 +130,7 @@ export class AdapterSet {
    *   nothing has changed.
    */
   merge(names: readonly string[]): void {
+    this.#checkNames(names);
     this.#take([...this.active, ...names], names);
   }
 
@@ -153,7 +155,6 @@ export class AdapterSet {
 
   /** The one way to change what takes part and what is merged. New weights are made before anything changes. */
   #take(active: readonly string[], merged: readonly string[]): void {
-    this.#checkNames(active);
     this.#checkTogether([...new Set(active)]);
     const modules = [...this.#adaptedModules()];
     const isSame = String(merged) === String(this.merged);

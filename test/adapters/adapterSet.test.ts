@@ -175,7 +175,8 @@ withModel(
     model.train();
     assert.throws(
       () => logitsOf(model, batch),
-      (error: unknown) => error instanceof UsageError && /different dropout/.test(error.message),
+      (error: unknown) =>
+        error instanceof UsageError && /different loraDropout/.test(error.message),
     );
     model.eval();
   },

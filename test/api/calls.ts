@@ -86,7 +86,7 @@ export const functions: Readonly<Record<string, Call>> = {
     model().parameters(),
     { lr: 1, betas: [0.9, 0.99], eps: 1e-8, weightDecay: 0 },
   ]),
-  Adapter: make(api.Adapter, () => ["a", model(), api.resolveLoraConfig(), new Map(), []]),
+  Adapter: make(api.Adapter, () => []),
   Block: make(api.Block, () => [config, api.emptyParameter]),
   BpeTokenizer: make(api.BpeTokenizer, () => [tokenizer.definition]),
   DecodeStream: make(api.DecodeStream, () => [tokenizer]),

@@ -50,7 +50,6 @@ export const classes: Readonly<Record<string, Methods>> = {
   AdapterSet: {
     make: () => api.adaptersOf(adapter().model),
     args: {
-      adaptedLinear: () => ["lm_head"],
       add: () => [adapter()],
       remove: () => ["default"],
       activate: () => [["default"]],
@@ -100,7 +99,7 @@ export const classes: Readonly<Record<string, Methods>> = {
   },
   LoraLayer: {
     make: () => new api.LoraLayer(x(2, 4), x(4, 2), loraShape),
-    args: { branch: () => [true] },
+    args: { branch: () => [true], merged: () => [x(4, 4), null] },
   },
   Mlp: {
     make: () => new api.Mlp(config, api.emptyParameter),

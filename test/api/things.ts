@@ -63,7 +63,7 @@ export const files = (): Record<string, Uint8Array> => Object.fromEntries(modelF
 
 export const bytes = (): Uint8Array => writeSafetensors(new Map());
 
-export const loraShape = { inFeatures: 4, outFeatures: 4, r: 2, scale: 1, dropout: 0 } as const;
+export const loraShape = { scale: 1, dropout: 0 } as const;
 
 export const layerContext = (): Context => ({
   batchSize: 1,
