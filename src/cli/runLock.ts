@@ -4,10 +4,16 @@
 // Of two holders the later one would have seen the file of the earlier one, and nobody removes the file of a process
 // that lives: so there is never more than one.
 
-import { closeSync, openSync, readFileSync, readlinkSync, writeSync } from "node:fs";
-import { hostname } from "node:os";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { LowrankError, UsageError } from "../core/error.ts";
 import { exists, list, makeDirectory, removeFile, withPath } from "../core/files.ts";
+import {
+  hostName,
+  type ProcessState,
+  processNamespace,
+  processState,
+  startTicks,
+} from "../core/process.ts";
 
 /** Names of lock files. */
 export const LOCK_FILE: RegExp = /^lock-(\d{1,9})$/;
@@ -87,9 +93,9 @@ function locksIn(directory: string): LockFile[] {
 
 function refuseHeld({ path }: LockFile): void {
   const holder = readHolder(path);
-  const state = holder === null ? "ended" : stateOf(holder);
-  if (holder === null || state === "ended") return;
-  if (state === "runs") {
+  const state = holder === null ? "gone" : stateOf(holder);
+  if (holder === null || state === "gone") return;
+  if (state === "alive") {
     throw new PlaceHeldError(
       `Another run is writing to this place: process ${holder.pid} holds ${JSON.stringify(path)}. Wait until it has ` +
         "ended, or choose another place with --out DIR.",
@@ -103,59 +109,23 @@ function refuseHeld({ path }: LockFile): void {
 }
 
 /** Whether the process still runs, as far as this one can tell. */
-function stateOf({ pid, host, namespace, started }: Holder): "runs" | "ended" | "unknown" {
-  const own = namespaceOfThis();
+function stateOf({ pid, host, namespace, started }: Holder): ProcessState {
+  const own = processNamespace();
   const isElsewhere = namespace !== null && own !== null && namespace !== own;
-  if (isElsewhere || host !== hostOfThis()) return "unknown";
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ESRCH") return "ended";
-    // A runtime may deny the question; a system says EPERM of a process that is another user's.
-    if (code !== "EPERM") return "unknown";
-  }
-  const now = statusOf(pid);
-  if (now?.hasEnded) return "ended";
+  if (isElsewhere || host !== hostName()) return "unknown";
+  const state = processState(pid);
+  if (state !== "alive") return state;
   // The number alone may be another process's by now.
+  const now = startTicks(pid);
   if (now === null || started === null) return "unknown";
-  return started === now.started ? "runs" : "ended";
-}
-
-/** What Linux says of a process; null on other systems. */
-function statusOf(pid: number): { readonly started: string; readonly hasEnded: boolean } | null {
-  const text = readSystem(() => readFileSync(`/proc/${pid}/stat`, "latin1"));
-  // The name in brackets may hold anything; after it come the state as field 3 and the start as field 22 (proc(5)).
-  const fields = text?.slice(text.lastIndexOf(")") + 2).split(" ");
-  const [state, started] = [fields?.[0], fields?.[19]];
-  // A process that nobody has waited for is still listed, as Z.
-  return state === undefined || started === undefined
-    ? null
-    : { started, hasEnded: /[ZXx]/.test(state) };
-}
-
-function namespaceOfThis(): string | null {
-  return readSystem(() => readlinkSync("/proc/self/ns/pid"));
-}
-
-function hostOfThis(): string {
-  return readSystem(hostname) ?? "";
-}
-
-/** What the system says; null if it does not, or the runtime denies it. */
-function readSystem(read: () => string): string | null {
-  try {
-    return read();
-  } catch {
-    return null;
-  }
+  return started === now ? "alive" : "gone";
 }
 
 /** Makes the file; false if it is there, or its directory has just gone. */
 function create(path: string): boolean {
   const { pid } = process;
-  const started = statusOf(pid)?.started ?? null;
-  const holder: Holder = { pid, host: hostOfThis(), namespace: namespaceOfThis(), started };
+  const started = startTicks(pid);
+  const holder: Holder = { pid, host: hostName(), namespace: processNamespace(), started };
   return withPath("lock", path, () => {
     let file: number;
     try {
@@ -181,16 +151,16 @@ function create(path: string): boolean {
 function readHolder(path: string): Holder | null {
   for (let waited = 0; waited < PATIENCE_MS; waited += PAUSE_MS) {
     if (!exists(path)) return null;
-    const text = readSystem(() => readFileSync(path, "utf8"));
-    const holder = text === null ? null : parse(text);
+    const holder = holderIn(path);
     if (holder !== null) return holder;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
   }
   return null;
 }
 
-function parse(text: string): Holder | null {
+function holderIn(path: string): Holder | null {
   try {
+    const text = readFileSync(path, "utf8");
     const { pid, host, namespace, started } = JSON.parse(text) as Record<string, unknown>;
     const isText = (value: unknown) => value === null || typeof value === "string";
     const isHolder =

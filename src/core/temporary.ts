@@ -2,8 +2,7 @@
 // whatever the file is called in the end, and say whose they are, so that what a killed process left behind can
 // be told from what another process is writing at this moment.
 
-/** What is known of the process that made a temporary file. */
-export type OwnerState = "gone" | "alive" | "unknown";
+import { hostName, type ProcessState, processNamespace, processState, startOf } from "./process.ts";
 
 const FORM = /^lowrank-([0-9a-z]{7})-(\d{1,10})-([0-9a-z]{7})[0-9a-z]{7}\.tmp$/;
 
@@ -41,7 +40,7 @@ export function isLeftover(name: string, changed: number | undefined): boolean {
   return changed !== undefined && Date.now() - changed > SILENCE_MS;
 }
 
-function ownerState(name: string, changed: number | undefined): OwnerState {
+function ownerState(name: string, changed: number | undefined): ProcessState {
   const [, host, id, owner] = FORM.exec(name) ?? [];
   if (host !== hostWord() || id === undefined || id === "0") return "unknown";
   // Files are written in one go: whoever asks is not writing.
@@ -55,46 +54,6 @@ function ownerState(name: string, changed: number | undefined): OwnerState {
   return Number(id) === globalThis.process?.pid ? "unknown" : state;
 }
 
-function processState(id: number): OwnerState {
-  if (!mayAsk("run")) return "unknown";
-  try {
-    // Signal 0 only asks.
-    if (globalThis.process?.kill?.(id, 0) !== true) return "unknown";
-  } catch (error) {
-    const { code } = error as { code?: string };
-    if (code === "ESRCH") return "gone";
-    if (code !== "EPERM") return "unknown";
-  }
-  // A process that has ended is still listed until its parent has asked for it.
-  return /^[ZXx]$/.test(fieldsOf(id)[0] ?? "") ? "gone" : "alive";
-}
-
-/** When a process began, in milliseconds since 1970; null where the system does not say. */
-function startOf(id: number): number | null {
-  const { process } = globalThis;
-  if (id === process?.pid) return Date.now() - (process.uptime?.() ?? 0) * 1000;
-  const ticks = Number(fieldsOf(id)[19] ?? Number.NaN);
-  const up = Number(readSystem("/proc/uptime")?.split(" ", 1)[0] ?? Number.NaN);
-  // Linux counts hundredths of a second since it was started; the sum is off by a few of them.
-  const start = Date.now() - up * 1000 + ticks * 10 - 1000;
-  return Number.isFinite(start) ? start : null;
-}
-
-/** What Linux says of a process, from its state on (proc(5), field 3); empty on other systems. */
-function fieldsOf(id: number): readonly string[] {
-  const text = readSystem(`/proc/${id}/stat`);
-  return text === null ? [] : text.slice(text.lastIndexOf(")") + 2).split(" ");
-}
-
-function readSystem(path: string): string | null {
-  try {
-    if (!mayAsk("read")) return null;
-    return globalThis.process?.getBuiltinModule?.("node:fs")?.readFileSync(path, "latin1") ?? null;
-  } catch {
-    return null;
-  }
-}
-
 function randomWord(): string {
   return word(crypto.getRandomValues(new Uint32Array(1))[0] ?? 0);
 }
@@ -103,35 +62,11 @@ function randomWord(): string {
 function hostWord(): string {
   if (host !== "") return host;
   let hash = 0x811c9dc5;
-  for (const letter of hostName())
+  // Systems other than Linux have no namespaces.
+  for (const letter of `${hostName()} ${processNamespace() ?? ""}`)
     hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 0x01000193);
   host = word(hash >>> 0);
   return host;
-}
-
-function hostName(): string {
-  const node = globalThis.process?.getBuiltinModule;
-  // Systems other than Linux have no namespaces.
-  const ask = (question: () => string | undefined): string => {
-    try {
-      return question() ?? "";
-    } catch {
-      return "";
-    }
-  };
-  const name = ask(() => (mayAsk("sys") ? node?.("node:os").hostname() : ""));
-  const link = "/proc/self/ns/pid";
-  return `${name} ${ask(() => (mayAsk("read") ? node?.("node:fs").readlinkSync(link) : ""))}`;
-}
-
-/** Whether the system may be asked; Deno would stop the program and ask its user first. */
-function mayAsk(name: "read" | "run" | "sys"): boolean {
-  const { Deno } = globalThis as { Deno?: DenoPermissions };
-  return Deno === undefined || Deno.permissions.querySync({ name }).state === "granted";
-}
-
-interface DenoPermissions {
-  readonly permissions: { querySync(asked: { name: string }): { readonly state: string } };
 }
 
 const word = (value: number): string => value.toString(36).padStart(7, "0");
