@@ -1,11 +1,9 @@
 // Strings of JSON between bytes of UTF-8 and text.
 import { FormatError } from "./error.ts";
-import { isShared } from "./realm.ts";
+import { decodable, isUtf8 } from "./utf8.ts";
 
 /** Up to here a string is put together from character codes, which is quicker than a decoder. */
 const SHORT = 128;
-/** So many bytes at a time are checked to be UTF-8. */
-const CHUNK = 1 << 16;
 
 /** What stands for half a surrogate pair. */
 const HALF = 0xfffd;
@@ -28,22 +26,10 @@ export const ESCAPES: ReadonlyMap<number, number> = new Map(
 
 /** Throws a FormatError unless all bytes are UTF-8; nothing is kept. */
 export function expectUtf8(bytes: Uint8Array, file: string): void {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  try {
-    for (let at = 0; at < bytes.length; at += CHUNK) {
-      decoder.decode(own(bytes.subarray(at, at + CHUNK)), { stream: true });
-    }
-    decoder.decode();
-  } catch {
-    throw new FormatError(
-      `${file} is not valid UTF-8 text; the file is damaged or not of this kind.`,
-    );
-  }
-}
-
-/** Browsers refuse to decode a view of shared memory: copy it. */
-function own(bytes: Uint8Array): Uint8Array {
-  return isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
+  if (isUtf8(bytes)) return;
+  throw new FormatError(
+    `${file} is not valid UTF-8 text; the file is damaged or not of this kind.`,
+  );
 }
 
 /** The text of bytes that were checked. */
@@ -59,7 +45,7 @@ export function decode(bytes: Uint8Array, begin: number, end: number): string {
 }
 
 function decodeLong(bytes: Uint8Array): string {
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(own(bytes));
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(decodable(bytes));
 }
 
 /** The code unit that four hexadecimal digits spell, or -1. */

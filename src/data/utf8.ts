@@ -4,10 +4,8 @@
 import { FormatError, UsageError } from "../core/error.ts";
 import { foreignKind, isLfsPointer } from "../core/foreign.ts";
 import { expectText, kindOf } from "../core/kind.ts";
-import { bytesOf, isShared } from "../core/realm.ts";
-
-/** So many bytes at a time are checked. */
-const CHUNK = 1 << 16;
+import { bytesOf } from "../core/realm.ts";
+import { decodable, isUtf8 } from "../core/utf8.ts";
 
 // How many bytes the character at `i` has; 0 if it is not valid. The second byte excludes overlong forms,
 // surrogates and values above U+10FFFF.
@@ -67,11 +65,6 @@ function refusePointer(bytes: Uint8Array, name: string): void {
   throw utf8Error(bytes, name);
 }
 
-/** Browsers refuse to decode a view of shared memory: copy it. */
-function own(bytes: Uint8Array): Uint8Array {
-  return isShared(bytes.buffer) ? new Uint8Array(bytes) : bytes;
-}
-
 /**
  * Decodes UTF-8; a byte order mark at the beginning is dropped.
  * @param name what the bytes are, for the error
@@ -80,7 +73,7 @@ function own(bytes: Uint8Array): Uint8Array {
 export function decodeUtf8(bytes: Uint8Array, name: string): string {
   refusePointer(bytes, name);
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(own(bytes));
+    return new TextDecoder("utf-8", { fatal: true }).decode(decodable(bytes));
   } catch {
     throw utf8Error(bytes, name);
   }
@@ -93,15 +86,7 @@ export function asUtf8(source: string | Uint8Array | ArrayBuffer, name: string):
   const bytes = bytesOf(source);
   if (bytes === null) throw notText(source, name);
   refusePointer(bytes, name);
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  try {
-    for (let at = 0; at < bytes.length; at += CHUNK) {
-      decoder.decode(own(bytes.subarray(at, at + CHUNK)), { stream: true });
-    }
-    decoder.decode();
-  } catch {
-    throw utf8Error(bytes, name);
-  }
+  if (!isUtf8(bytes)) throw utf8Error(bytes, name);
   const [a, b, c] = bytes;
   return a === 0xef && b === 0xbb && c === 0xbf ? bytes.subarray(3) : bytes;
 }
