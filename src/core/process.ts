@@ -1,4 +1,5 @@
-// What the system says of processes: whether one still runs, when it began, and where its number counts.
+// What the system says of processes: whether one still runs, when it began, where its number
+// counts.
 
 /** What is known of a process. */
 export type ProcessState = "gone" | "alive" | "unknown";
@@ -18,7 +19,7 @@ export function processState(id: number): ProcessState {
   return /^[ZXx]$/.test(fieldsOf(id)[0] ?? "") ? "gone" : "alive";
 }
 
-/** When a process began, in ticks since the system was started, as the system spells it; null where it does not say. */
+/** When a process began, in ticks since the system was started; null where that is not said. */
 export function startTicks(id: number): string | null {
   return fieldsOf(id)[19] ?? null;
 }
@@ -40,7 +41,7 @@ export function hostName(): string {
   return ask("sys", () => globalThis.process?.getBuiltinModule?.("node:os").hostname()) ?? "";
 }
 
-/** Where numbers of processes count: containers have numbers of their own. Null where the system does not say. */
+/** Where numbers of processes count: containers have their own. Null where that is not said. */
 export function processNamespace(): string | null {
   return ask("read", () => files()?.readlinkSync("/proc/self/ns/pid"));
 }
