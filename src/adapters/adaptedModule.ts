@@ -140,7 +140,7 @@ export class AdaptedBody extends AdaptedModule<BodyLike> implements BodyLike {
 }
 
 /** "lora_A.weight" of adapter "default" is "lora_A.default.weight" in memory, and "ia3_l" is "ia3_l.default", as in PEFT. */
-export function inMemory(key: string, adapter: string): string {
+function inMemory(key: string, adapter: string): string {
   const [first = key, ...rest] = key.split(".");
   return [first, adapter, ...rest].join(".");
 }

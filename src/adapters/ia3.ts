@@ -6,36 +6,12 @@
 import { UsageError } from "../core/error.ts";
 import { optionName } from "../core/wording.ts";
 import type { LinearLike } from "../nn/linear.ts";
-import type { Module } from "../nn/module.ts";
-import type { Transformer } from "../nn/transformer.ts";
-import type { PackOptions } from "../tensor/pack.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Adapter } from "./adapter.ts";
-import { type InjectOptions, injectAdapter } from "./inject.ts";
 import type { AdapterLayer, Merged, Next } from "./layer.ts";
-import type { AdapterMethod } from "./method.ts";
+import { type AdapterMethod, ONLY_MODULES_TO_SAVE } from "./method.ts";
 import { boolean, type OptionTable } from "./option.ts";
 import { selection } from "./target.ts";
-import {
-  excludeRow,
-  fanInFanOutRow,
-  type Selector,
-  selector,
-  type TargetOptions,
-  targetRow,
-} from "./targeting.ts";
-
-/** The options of an IA3 adapter; all have PEFT's defaults. */
-export interface Ia3Options
-  extends Pick<TargetOptions, "targetModules" | "excludeModules">,
-    PackOptions {
-  /** Which of the targets are scaled at their input: names or a pattern. Default: what PEFT takes for the model's type. */
-  readonly feedforwardModules?: string | readonly string[] | null;
-  /** A fresh adapter: true = all ones, false = normal values. */
-  readonly initIa3Weights?: boolean;
-  /** Kept for PEFT, which stores here that the base's weights lie as [in, out] (GPT-2); default false. */
-  readonly fanInFanOut?: boolean;
-}
+import { excludeRow, fanInFanOutRow, type Selector, selector, targetRow } from "./targeting.ts";
 
 /** Complete and checked options. */
 export interface Ia3Config {
@@ -101,11 +77,7 @@ export const ia3: AdapterMethod<Ia3Config, (path: string) => boolean> = {
   peftType: "IA3",
   options,
   keys: ["ia3_l"],
-  foreignKeys: {
-    refused: { modules_to_save: "it replaces whole modules" },
-    ignored: [],
-    defaults: { modules_to_save: null },
-  },
+  foreignKeys: ONLY_MODULES_TO_SAVE,
   sites: ["linear", "head"],
   defaultTargets: {
     gpt2: ["c_attn", "mlp.c_proj"],
@@ -160,17 +132,3 @@ export const ia3: AdapterMethod<Ia3Config, (path: string) => boolean> = {
     };
   },
 };
-
-/**
- * Freezes the model, adds an IA3 adapter and makes it the active one: its vectors train. It does not go together with
- * other adapters.
- * @throws UsageError for options that make no sense, a name that is taken, targets that match nothing, or another adapter
- *   that is merged; MemoryError. Nothing has changed then.
- */
-export function injectIa3<M extends Module = Transformer>(
-  model: M,
-  options: Ia3Options = {},
-  inject: InjectOptions = {},
-): Adapter<Ia3Config, M> {
-  return injectAdapter(model, ia3, options, inject);
-}

@@ -117,6 +117,13 @@ export type AnyMethod = AdapterMethod<object, unknown>;
 
 const NO_FOREIGN: ForeignKeys = { refused: {}, ignored: [], defaults: {} };
 
+/** Of a method whose files have one key that is no option: modules that PEFT saves as a whole. */
+export const ONLY_MODULES_TO_SAVE: ForeignKeys = {
+  refused: { modules_to_save: "it replaces whole modules" },
+  ignored: [],
+  defaults: { modules_to_save: null },
+};
+
 /** The keys of a method's files that are not options. */
 export function foreignKeysOf({ foreignKeys = NO_FOREIGN }: AnyMethod): ForeignKeys {
   return foreignKeys;

@@ -4,45 +4,14 @@
 // That is a low-rank term of the factors diag(λd)·A[:, :K] and diag(λb)·B[:N, :].
 
 import type { LinearLike } from "../nn/linear.ts";
-import type { Module } from "../nn/module.ts";
-import type { Transformer } from "../nn/transformer.ts";
 import type { LowRankBranch } from "../tensor/linear.ts";
 import { matmul } from "../tensor/matmul.ts";
-import type { PackOptions } from "../tensor/pack.ts";
 import { slice } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Adapter } from "./adapter.ts";
-import { type InjectOptions, injectAdapter } from "./inject.ts";
 import type { AdapterLayer, Merged } from "./layer.ts";
-import type { AdapterMethod, Init } from "./method.ts";
+import { type AdapterMethod, type Init, ONLY_MODULES_TO_SAVE } from "./method.ts";
 import { boolean, finite, type OptionTable, probability, whole, wrong } from "./option.ts";
-import {
-  checkTargets,
-  fanInFanOutRow,
-  type TargetConfig,
-  type TargetOptions,
-  targetRows,
-} from "./targeting.ts";
-
-/** The options of a VeRA adapter; all have PEFT's defaults. */
-export interface VeraOptions extends Omit<TargetOptions, "excludeModules">, PackOptions {
-  /** Rank of the shared matrices; default 256. */
-  readonly r?: number;
-  /** What λd begins with; default 0.1. */
-  readonly dInitial?: number;
-  /** Probability with which an element of the input of A is dropped in training, in [0, 1); default 0. */
-  readonly veraDropout?: number;
-  /** PEFT's seed of the matrices. They are saved with the adapter, so that it is only a note; default 0. */
-  readonly projectionPrngKey?: number;
-  /** Whether files hold the matrices; only true is supported. */
-  readonly saveProjection?: boolean;
-  /** A fresh adapter: true = λb zero and λd `dInitial`, false = λb one and λd normal, so that it is not the base. */
-  readonly initWeights?: boolean;
-  /** Kept for PEFT, which stores here that the base's weights lie as [in, out] (GPT-2); default false. */
-  readonly fanInFanOut?: boolean;
-  /** Biases to train as well; only "none" is supported. */
-  readonly bias?: "none";
-}
+import { checkTargets, fanInFanOutRow, type TargetConfig, targetRows } from "./targeting.ts";
 
 /** Complete and checked options. */
 export interface VeraConfig extends Omit<TargetConfig, "excludeModules"> {
@@ -162,11 +131,7 @@ export const vera: AdapterMethod<VeraConfig, Projections> = {
   peftType: "VERA",
   options,
   keys: ["vera_lambda_b", "vera_lambda_d"],
-  foreignKeys: {
-    refused: { modules_to_save: "it replaces whole modules" },
-    ignored: [],
-    defaults: { modules_to_save: null },
-  },
+  foreignKeys: ONLY_MODULES_TO_SAVE,
   check: checkTargets,
   sites: ["linear", "head"],
   defaultTargets: {
@@ -208,16 +173,3 @@ export const vera: AdapterMethod<VeraConfig, Projections> = {
     };
   },
 };
-
-/**
- * Freezes the model, adds a VeRA adapter and makes it the active one, beside those that are merged: its vectors train.
- * @throws UsageError for options that make no sense, a name that is taken, or targets that match nothing; MemoryError.
- *   Nothing has changed then.
- */
-export function injectVera<M extends Module = Transformer>(
-  model: M,
-  options: VeraOptions = {},
-  inject: InjectOptions = {},
-): Adapter<VeraConfig, M> {
-  return injectAdapter(model, vera, options, inject);
-}
