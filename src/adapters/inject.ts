@@ -35,13 +35,18 @@ const INJECT_OPTIONS: OptionNames<InjectOptions> = { adapterName: true, seed: tr
 /** A source of tensors for the module at a path, or for the whole adapter. */
 export type SourceFor = (path: string | null, made: AdapterTensors) => TensorSource;
 
-/** A checked config, and the rest of what an adapter is made of. */
-export interface AddOptions<C extends object> extends PackOptions {
+/** What a config means on a model. */
+export interface AdapterPlan<C extends object> {
+  /** The config with what it leaves to the model. */
   readonly config: C;
+  readonly sites: readonly Site[];
+}
+
+/** A plan, and the rest of what an adapter is made of. */
+export interface AddOptions<C extends object> extends AdapterPlan<C>, PackOptions {
   readonly adapterName: string;
   readonly source: SourceFor;
-  /** All remarks, given those on targets and options. */
-  readonly warnings?: (remarks: readonly string[]) => readonly string[];
+  readonly warnings: readonly string[];
   readonly origin?: Origin;
 }
 
@@ -60,13 +65,15 @@ export function injectAdapter<C extends object, S, M extends Module>(
   expectOptions(inject, INJECT_OPTIONS, "injection");
   const { adapterName = "default", seed = 0 } = inject;
   splitSeed(seed);
-  const config = resolveOptions(method.options, options, method.name);
-  method.check?.(config);
+  const given = resolveOptions(method.options, options, method.name);
+  method.check?.(given);
+  expectFreeName(model, adapterName);
+  const { remarks: warnings, ...plan } = planAdapter(model, method, given);
   const source: SourceFor = (path, made) =>
     freshSource(made, path === null ? adapterName : `${adapterName}.${path}`, seed);
   const { prepack } = options as PackOptions;
   const packing = prepack === undefined ? {} : { prepack };
-  const adapter = addAdapter(model, method, { ...packing, config, adapterName, source });
+  const adapter = addAdapter(model, method, { ...packing, ...plan, adapterName, source, warnings });
   activateOrRemove(model, adapterName);
   return adapter;
 }
@@ -82,25 +89,13 @@ export function activateOrRemove(model: Module, adapterName: string): void {
   }
 }
 
-/** Adds an adapter that takes no part yet; others go on as they did. */
+/** Adds an adapter, whose name is free, that takes no part yet; others go on as they did. */
 export function addAdapter<C extends object, S, M extends Module>(
   model: M,
   method: AdapterMethod<C, S>,
-  { config: given, adapterName, source, warnings, origin, ...pack }: AddOptions<C>,
+  { config, sites, adapterName, source, warnings, origin, ...pack }: AddOptions<C>,
 ): Adapter<C, M> {
   const set = adaptersOf(model);
-  if (typeof adapterName !== "string" || !/^[A-Za-z0-9_-]+$/.test(adapterName)) {
-    throw new UsageError(
-      `${kindOf(adapterName)} cannot name an adapter: use letters, digits, "_" and "-".`,
-    );
-  }
-  if (set.adapters.has(adapterName)) {
-    throw new UsageError(
-      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another ${optionName("adapterName")}.`,
-    );
-  }
-  const config = method.forModel?.(given, modelTypeOf(model)) ?? given;
-  const { sites, remarks } = findSites(model, method, config);
   const { tensors, layers } = allOrNothing(() => {
     const made = model.engine.run(() => makeLayers(method, sites, config, source));
     expectTraining(method, made.tensors);
@@ -108,10 +103,24 @@ export function addAdapter<C extends object, S, M extends Module>(
     else if (pack.prepack !== undefined) model.pack(pack);
     return made;
   });
-  const parts = { name: adapterName, model, method, config, layers, tensors, origin };
-  const adapter = makeAdapter<C, M>({ ...parts, warnings: warnings?.(remarks) ?? remarks }, set);
+  const parts = { name: adapterName, model, method, config, layers, tensors, warnings, origin };
+  const adapter = makeAdapter<C, M>(parts, set);
   set.add(adapter);
   return adapter;
+}
+
+/** Throws unless an adapter of the model may be called so. */
+export function expectFreeName(model: Module, adapterName: string): void {
+  if (typeof adapterName !== "string" || !/^[A-Za-z0-9_-]+$/.test(adapterName)) {
+    throw new UsageError(
+      `${kindOf(adapterName)} cannot name an adapter: use letters, digits, "_" and "-".`,
+    );
+  }
+  if (adaptersOf(model).adapters.has(adapterName)) {
+    throw new UsageError(
+      `The model has an adapter "${adapterName}" already. Remove it first, or give this one another ${optionName("adapterName")}.`,
+    );
+  }
 }
 
 function expectTraining(
@@ -126,11 +135,12 @@ function expectTraining(
 }
 
 /** The modules that a config means, and remarks on options without effect. */
-export function findSites<C extends object, S>(
+export function planAdapter<C extends object, S>(
   model: Module,
   method: AdapterMethod<C, S>,
-  config: C,
-): { readonly sites: Site[]; readonly remarks: string[] } {
+  given: C,
+): AdapterPlan<C> & { readonly remarks: readonly string[] } {
+  const config = method.forModel?.(given, modelTypeOf(model)) ?? given;
   const modules = adaptersOf(model).modulePaths();
   const { paths, warnings } = isTargetConfig(config)
     ? matchTargets(modules, config, method, modelTypeOf(model))
@@ -145,7 +155,7 @@ export function findSites<C extends object, S>(
     if (kind === "attention") return { kind, path, module: module as AttentionLike };
     return { kind: kind as "mlp", path, module: module as Layer };
   });
-  return { sites, remarks: [...warnings, ...(method.remarks?.(config, sites) ?? [])] };
+  return { config, sites, remarks: [...warnings, ...(method.remarks?.(config, sites) ?? [])] };
 }
 
 /** The family of a model that has one. */
@@ -175,8 +185,7 @@ export type DeclaredTensors = ReadonlyMap<string | null, ReadonlyMap<string, rea
 export function declareTensors<C extends object, S>(
   model: Module,
   method: AdapterMethod<C, S>,
-  sites: readonly Site[],
-  config: C,
+  { sites, config }: AdapterPlan<C>,
 ): DeclaredTensors {
   const declared = new Map<string | null, Map<string, readonly number[]>>();
   const source: SourceFor = (path, made) => {

@@ -1,11 +1,6 @@
 // What a path holds: facts in words, and the same as data.
 
-import {
-  type AdapterShapes,
-  type AnyMethod,
-  type Description,
-  describe,
-} from "../adapters/method.ts";
+import { describe } from "../adapters/method.ts";
 import { FormatError, UsageError } from "../core/error.ts";
 import { type Gate, readParts } from "../core/file-parts.ts";
 import { kindOfPath, parentOf } from "../core/files.ts";
@@ -16,7 +11,7 @@ import { withoutSecrets } from "../core/secrets.ts";
 import { type FileSource, openSource, readRequired, refusePickle } from "../io/directory.ts";
 import { parseModelConfig } from "../io/huggingface-config.ts";
 import { EMBEDDED_MODEL, openPackaged } from "../io/packaged.ts";
-import { inKeysOfFile, parsePeftConfig } from "../io/peft-config.ts";
+import { ofFile, parsePeftConfig } from "../io/peft-config.ts";
 import { HeaderGate } from "../io/safetensors.ts";
 import type { FileTensor, SafetensorsHeader } from "../io/safetensors-header.ts";
 import { askFor, partsOfResponse } from "../io/web.ts";
@@ -192,7 +187,11 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
   const found = common(await readWeights(source, "adapter_model", { data: false }));
   const { method } = config;
   const shapes = shapesByModule(found.tensors, method);
-  const described = describedBy(method, config.config, shapes, file);
+  const described = ofFile(
+    method,
+    () => describe(method, config.config, shapes),
+    (message) => `${file}: ${message}`,
+  );
   const names = [...new Set([...shapes.keys()].map(lastName))];
   const options = Object.fromEntries(
     Object.entries(config.config).map(([name, value]) => [
@@ -219,21 +218,6 @@ async function inspectAdapter(source: FileSource, path: string): Promise<Inspect
       ...metadataFact(found.metadata),
     ],
   };
-}
-
-/** What the method says of an adapter; errors speak of the keys of its config. */
-function describedBy(
-  method: AnyMethod,
-  config: object,
-  shapes: AdapterShapes,
-  file: string,
-): Description {
-  try {
-    return inKeysOfFile(method, () => describe(method, config, shapes));
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${error.message}`);
-  }
 }
 
 /** Of a file alone only the header is read. */

@@ -5,18 +5,18 @@ import {
   activateOrRemove,
   addAdapter,
   declareTensors,
-  findSites,
+  expectFreeName,
   modelTypeOf,
+  planAdapter,
   type SourceFor,
 } from "../adapters/inject.ts";
 import type { LoraConfig } from "../adapters/loraConfig.ts";
-import type { AnyMethod, Site } from "../adapters/method.ts";
 import { type AnyAdapter, baseParameters, expectModel } from "../adapters/set.ts";
 import { noting } from "../adapters/source.ts";
 import { defaultTargetsOf } from "../adapters/target.ts";
 import { isTargetConfig, savedConfig } from "../adapters/targeting.ts";
 import { type WriteDirectoryOptions, writeDirectory } from "../core/directory-writer.ts";
-import { FormatError, UsageError } from "../core/error.ts";
+import { UsageError } from "../core/error.ts";
 import { type FileSystem, kindOfPath } from "../core/files.ts";
 import { expectInstance, expectObject } from "../core/kind.ts";
 import { type PathLike, pathOf } from "../core/location.ts";
@@ -33,7 +33,13 @@ import { type BaseTensor, matchAdapterTensors, storedAt, storedName } from "./ad
 import { type FileLocation, openSource, readRequired } from "./directory.ts";
 import { quote } from "./json.ts";
 import { transposeMatrix } from "./model-tensors.ts";
-import { formatPeftConfig, inKeysOfFile, type PeftConfig, parsePeftConfig } from "./peft-config.ts";
+import {
+  formatPeftConfig,
+  inKeysOfFile,
+  ofFile,
+  type PeftConfig,
+  parsePeftConfig,
+} from "./peft-config.ts";
 import { PretrainedModel } from "./pretrained.ts";
 import { fromFloat32, type StoredTensor, toFloat32, writeSafetensors } from "./safetensors.ts";
 import { isUnchanged, marksOf, notePlace } from "./saved-places.ts";
@@ -197,10 +203,8 @@ export async function loadAdapter<C extends object = LoraConfig>(
   const parsed = parsePeftConfig(await readRequired(source, CONFIG), file);
   const { tensors } = await readWeights(source, "adapter_model");
   const { method } = parsed.config;
-  const given = parsed.config.config;
-  const config = method.forModel?.(given, modelTypeOf(model)) ?? given;
-  const sites = findSitesOf(model, method, config, tensors, file);
-  const declared = declareTensors(model, method, sites, config);
+  const { remarks, ...plan } = planOf(model, parsed.config, tensors, file);
+  const declared = declareTensors(model, method, plan);
   const expected = { declared, method, base: baseTensors(model) };
   const matched = matchAdapterTensors(tensors, expected, `${source.name}/${WEIGHTS}`);
   const fromFile: SourceFor = (path, made) =>
@@ -208,13 +212,13 @@ export async function loadAdapter<C extends object = LoraConfig>(
       const values = toFloat32(storedAt(matched.found, path, key));
       return leaf(shape, (out) => out.set(values), { persistent: true });
     });
+  expectFreeName(model, adapterName);
   const adapter = inKeysOfFile(method, () =>
     addAdapter(model, method, {
-      config,
+      ...plan,
       adapterName,
       source: fromFile,
-      // Those on the targets come between.
-      warnings: (remarks) => [...parsed.warnings, ...remarks, ...matched.warnings],
+      warnings: [...parsed.warnings, ...remarks, ...matched.warnings],
       origin: parsed.config,
     }),
   );
@@ -242,24 +246,21 @@ function baseTensors(model: Transformer): (name: string) => BaseTensor | null {
 }
 
 /** The modules that the config means; when there are none, the tensors say for which model it was made. */
-function findSitesOf(
+function planOf(
   model: Transformer,
-  method: AnyMethod,
-  config: object,
+  { method, config }: PeftConfig,
   tensors: ReadonlyMap<string, StoredTensor>,
   file: string,
-): readonly Site[] {
-  try {
-    return inKeysOfFile(method, () => findSites(model, method, config).sites);
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+): ReturnType<typeof planAdapter> {
+  const sentence = (message: string): string => {
     const shown = [...tensors]
       .slice(0, 10)
       .map(([name, { shape }]) => `${quote(name).slice(1, -1)} [${shape}]`);
     if (tensors.size > shown.length) shown.push(`and ${tensors.size - shown.length} more`);
-    throw new FormatError(
-      `${file} does not fit this model: ${error.message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
-        "Load it onto the model that it was made for.",
+    return (
+      `${file} does not fit this model: ${message} The adapter's tensors are\n  ${shown.join("\n  ")}\n` +
+      "Load it onto the model that it was made for."
     );
-  }
+  };
+  return ofFile(method, () => planAdapter(model, method, config), sentence);
 }

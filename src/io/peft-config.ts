@@ -131,20 +131,18 @@ function findMethod(fields: Fields): AnyMethod {
 
 /** The method's options; errors speak of the file's keys. */
 function readOptions(method: AnyMethod, fields: Fields): object {
-  const { file } = fields;
-  try {
-    return inKeysOfFile(method, () => {
+  return ofFile(
+    method,
+    () => {
       const config = resolveValues(method.options, (_, { key, stored }: OptionRow<unknown>) => {
         const value = plain(fields.get(key));
         return stored === undefined || value === null ? value : stored(value);
       });
       method.check?.(config);
       return config;
-    });
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new FormatError(`${file}: ${error.message}`);
-  }
+    },
+    (message) => `${fields.file}: ${message}`,
+  );
 }
 
 /** Runs what speaks of options of this method that came from an adapter_config.json: it calls them by their keys. */
@@ -153,6 +151,20 @@ export function inKeysOfFile<T>({ options }: AnyMethod, fn: () => T): T {
     rowsOf<object>(options).map(([name, { key }]) => [name as string, key]),
   );
   return inWordsOf((option) => keys.get(option), fn);
+}
+
+/** The same, and what is refused is a FormatError, with `sentence` around it. */
+export function ofFile<T>(
+  method: AnyMethod,
+  fn: () => T,
+  sentence: (message: string) => string,
+): T {
+  try {
+    return inKeysOfFile(method, fn);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new FormatError(sentence(error.message));
+  }
 }
 
 function plain(value: JsonTree): unknown {
